@@ -1,0 +1,22 @@
+//! Observatory: events and pushed metrics in, Prometheus out.
+//!
+//! The modules in the order in which to read them; each imports only those of lower layers
+//! (`docs/ARCHITECTURE.md`).
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod exposition;
+pub mod http;
+pub mod journal;
+pub mod labels;
+pub mod metrics;
+pub mod pipeline;
+pub mod rules;
+pub mod selector;
+pub mod shutdown;
+pub mod sources;
+pub mod store;
+pub mod telemetry;
+pub mod tokens;

@@ -1,0 +1,3 @@
+//! The `observatory` program.
+
+fn main() {}
