@@ -272,7 +272,7 @@ impl Default for Limits {
             depth: 32,
             elements: 10_000,
             label_bytes: Size(128),
-            batch_events: 10_000,
+            batch_events: 100_000,
             connections: 10_000,
             concurrent_requests: 1024,
             header_timeout: Duration::from_secs(10),
