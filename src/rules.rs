@@ -29,4 +29,26 @@ impl RuleSet {
     }
     /// Appends what `event` does to `out`.
     pub fn evaluate(&self, _event: &crate::event::Event<'_>, _out: &mut Updates) {}
+    /// Why each rule matches `event` or not.
+    #[must_use]
+    pub fn explain(&self, _event: &crate::event::Event<'_>) -> Explanation {
+        Explanation {}
+    }
+    /// Compiles a rule file.
+    ///
+    /// # Errors
+    ///
+    /// The file is wrong.
+    pub fn parse(_text: &str) -> Result<Self, Diagnostics> {
+        Ok(Self)
+    }
 }
+
+/// What rules make of an event.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Explanation {}
+
+/// What is wrong with a rule file.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("wrong")]
+pub struct Diagnostics;
