@@ -23,6 +23,7 @@ use std::{ffi::OsString, process::ExitCode};
 #[command(
     name = "observatory",
     version = crate::telemetry::BUILD.version,
+    long_version = LONG_VERSION,
     about = "Events in, Prometheus metrics out: a durable event journal in one binary",
     after_help = EXAMPLES,
     arg_required_else_help = true,
@@ -51,6 +52,15 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
 }
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("OBSERVATORY_REVISION"),
+    ", rustc ",
+    env!("OBSERVATORY_RUSTC"),
+    ")"
+);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -84,7 +94,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Ok(()) => 0,
         Err(err) => {
             if let Some(message) = err.message() {
-                session.note(&format!("observatory: {message}"));
+                session.note(&message);
             }
             err.exit_code()
         }
@@ -98,12 +108,11 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap:
 
 /// The whole command line, with the exit codes in the long help.
 fn command() -> clap::Command {
-    let long_version = crate::telemetry::BUILD.to_string();
     let mut codes = format!("{EXAMPLES}\n\nExit codes:\n");
     for (code, meaning) in EXIT_CODES {
         codes.push_str(&format!("  {code:>3}  {meaning}\n"));
     }
-    Cli::command().long_version(long_version).after_long_help(codes)
+    Cli::command().after_long_help(codes)
 }
 
 /// Help and version are answers, everything else is a mistake.
@@ -140,7 +149,9 @@ mod tests {
     fn every_command_and_argument_has_help() {
         walk(&command(), "observatory", &mut |path, it| {
             assert!(it.get_about().is_some(), "{path} has no help");
-            for arg in it.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str())) {
+            for arg in
+                it.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str()))
+            {
                 assert!(arg.get_help().is_some(), "{path} {} has no help", arg.get_id());
             }
             if it.get_subcommands().next().is_none() {
@@ -169,8 +180,13 @@ mod tests {
         }
     }
 
-    fn code(arguments: &[&str]) -> (u8, String, String) {
-        let (mut session, out, err) = Session::recorded(&[], "");
+    /// Runs `observatory ARGUMENTS...`: its exit code, results and messages.
+    pub(super) fn observatory(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &str,
+    ) -> (u8, String, String) {
+        let (mut session, out, err) = Session::recorded(environment, input);
         let arguments = ["observatory"].iter().chain(arguments).map(OsString::from);
         let code = run(arguments, &mut session);
         (code, out.text(), err.text())
@@ -178,18 +194,21 @@ mod tests {
 
     #[test]
     fn help_and_version_are_answers_and_mistakes_are_not() {
-        let (status, out, err) = code(&["--help"]);
+        let (status, out, err) = observatory(&["--help"], &[], "");
         assert!(status == 0 && out.contains("Exit codes:") && err.is_empty(), "{out}{err}");
-        let (status, out, _) = code(&["--version"]);
+        let (status, out, _) = observatory(&["--version"], &[], "");
         assert!(status == 0 && out.contains(env!("CARGO_PKG_VERSION")), "{out}");
-        let (status, out, err) = code(&["srve"]);
+        let (status, out, err) = observatory(&["srve"], &[], "");
         assert!(status == 2 && out.is_empty() && err.contains("serve"), "{err}");
     }
 
     #[test]
     fn a_bad_configuration_ends_with_64() {
-        let (status, out, err) = code(&["serve", "--durability", "eventual"]);
+        let (status, out, err) = observatory(&["serve", "--durability", "eventual"], &[], "");
         assert_eq!((status, out.as_str()), (64, ""));
-        assert!(err.contains("--durability: expected `sync` or `relaxed`, found `eventual`"), "{err}");
+        assert!(
+            err.contains("--durability: expected `sync` or `relaxed`, found `eventual`"),
+            "{err}"
+        );
     }
 }

@@ -16,8 +16,9 @@ mod value;
 pub use keys::{KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
 pub use settings::{
-    Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Role, Rules, Secret, Settings,
+    Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,
     Shutdown, Size, Snapshot, Store, Token,
 };
 pub use show::show;
+pub use units::duration as parse_duration;
 pub use value::split_role;

@@ -1,5 +1,7 @@
 //! The series projection: what `/metrics` shows.
 
+pub mod trial;
+
 use bytes::Bytes;
 
 /// Who asks for a scrape.

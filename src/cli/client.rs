@@ -11,6 +11,7 @@ use std::{
 
 /// Which server, and how to get in.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Server [env: OBSERVATORY_URL] [default: http://127.0.0.1:9091]
     #[arg(long, value_name = "URL")]
@@ -82,7 +83,7 @@ enum Attempt {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a person would rather know before waiting.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Client {
     pub(super) fn new(args: &Args, session: &Session) -> Result<Self, Error> {
@@ -128,7 +129,10 @@ impl Client {
                 return Err(Error::Unavailable(why));
             }
             if !told && started.elapsed() + wait >= PATIENCE {
-                session.note(&format!("observatory: {why}; trying again for {}s", self.timeout.as_secs()));
+                session.note(&format!(
+                    "observatory: {why}; trying again for {}s",
+                    self.timeout.as_secs()
+                ));
                 told = true;
             }
             tokio::time::sleep(wait).await;
@@ -196,22 +200,27 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Res
 
 /// Reads an answer.
 pub(super) fn answer<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Error> {
-    serde_json::from_str(body)
-        .map_err(|err| Error::Unavailable(format!("the answer is not that of an observatory: {err}")))
+    serde_json::from_str(body).map_err(|err| {
+        Error::Unavailable(format!("the answer is not that of an observatory: {err}"))
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.trim_end_matches('s').parse().map_err(|_| "expected seconds".to_owned())?;
+    let seconds: f64 =
+        text.trim_end_matches('s').parse().map_err(|_| "expected seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())
 }
 
 fn base_url(text: &str) -> Result<String, Error> {
-    let text = text.trim_end_matches('/');
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = reqwest::Url::parse(&text);
     match url {
-        Ok(it) if ["http", "https"].contains(&it.scheme()) && it.has_host() => Ok(text),
-        _ => Err(Error::Usage(format!("expected a URL such as http://127.0.0.1:9091, found `{text}`"))),
+        Ok(it) if ["http", "https"].contains(&it.scheme()) && it.has_host() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(Error::Usage(format!(
+            "expected a URL such as http://127.0.0.1:9091, found `{text}`"
+        ))),
     }
 }
 
@@ -232,7 +241,7 @@ fn reason(err: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::{
         io::{BufRead, BufReader, Read, Write},
@@ -272,10 +281,16 @@ mod tests {
 
     pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
         let len = body.len();
-        format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {len}\r\n\r\n{body}")
+        format!(
+            "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {len}\r\n\r\n{body}"
+        )
     }
 
-    fn send(url: &str, timeout: f64, environment: &[(&str, &str)]) -> (Result<String, Error>, String) {
+    fn send(
+        url: &str,
+        timeout: f64,
+        environment: &[(&str, &str)],
+    ) -> (Result<String, Error>, String) {
         let (mut session, _, err) = Session::recorded(environment, "");
         let args = Args {
             url: Some(url.to_owned()),
@@ -336,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_long_pause_is_not_waited_for_in_vain() {
-        let (url, server) = serve(vec![http("503 Service Unavailable", "retry-after: 3600\r\n", "")]);
+        let (url, server) =
+            serve(vec![http("503 Service Unavailable", "retry-after: 3600\r\n", "")]);
         let started = Instant::now();
         assert_eq!(send(&url, 5.0, &[]).0.unwrap_err().exit_code(), 69);
         assert!(started.elapsed() < Duration::from_secs(3));

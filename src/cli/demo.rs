@@ -6,6 +6,7 @@ mod world;
 use super::client::{self, Batch, Client, Request};
 use super::{Error, Session, send};
 use crate::config;
+use crate::event::Time;
 use reqwest::Method;
 use serde_json::Value;
 use std::{
@@ -89,7 +90,7 @@ async fn play(
         let wanted = due(started.elapsed(), args.rate) + 1;
         let now = total.map_or(wanted, |it| it.min(wanted)).saturating_sub(progress.sent);
         if now > 0 {
-            let body = lines(&mut world, &run, progress.sent, now.min(MOST_AT_ONCE));
+            let body = lines(&mut world, &run, progress.sent, now.min(MOST_AT_ONCE), session.now());
             tokio::select! {
                 sent = deliver(client, session, body, &mut progress) => sent?,
                 () = &mut interrupted => break,
@@ -123,10 +124,10 @@ fn due(elapsed: Duration, rate: f64) -> u64 {
 }
 
 /// The next `count` events as NDJSON.
-fn lines(world: &mut World, run: &str, sent: u64, count: u64) -> String {
+fn lines(world: &mut World, run: &str, sent: u64, count: u64, now: Time) -> String {
     let mut body = String::new();
     for (it, number) in std::iter::from_fn(|| world.next()).zip(sent..sent + count) {
-        let event = outgoing(it, format!("{run}-{number}"), jiff::Timestamp::now());
+        let event = outgoing(it, format!("{run}-{number}"), now);
         // A map with text keys is always JSON.
         body.push_str(&serde_json::to_string(&event).unwrap_or_default());
         body.push('\n');
@@ -134,12 +135,11 @@ fn lines(world: &mut World, run: &str, sent: u64, count: u64) -> String {
     body
 }
 
-fn outgoing(it: Happening, id: String, now: jiff::Timestamp) -> send::Outgoing {
+fn outgoing(it: Happening, id: String, now: Time) -> send::Outgoing {
     let mut data = it.data;
-    let age = it.commit_age.and_then(|it| jiff::SignedDuration::try_from(it).ok());
-    if let Some(committed) = age.and_then(|it| now.checked_sub(it).ok()) {
-        let text = format!("{committed:.0}");
-        data.insert("commit_time".to_owned(), Value::String(text));
+    if let Some(age) = it.commit_age {
+        let committed = now.saturating_sub(age).to_string();
+        data.insert("commit_time".to_owned(), Value::String(committed));
     }
     send::Outgoing {
         id,
@@ -216,7 +216,7 @@ mod tests {
             data: serde_json::Map::new(),
             commit_age: Some(Duration::from_secs(3600)),
         };
-        let now = "2026-01-05T10:00:00.5Z".parse().unwrap();
+        let now = Time::parse("2026-01-05T10:00:00Z").unwrap();
         let event = outgoing(it, "x".to_owned(), now);
         assert_eq!(event.data["commit_time"], "2026-01-05T09:00:00Z");
     }
@@ -227,7 +227,11 @@ mod tests {
             rate: 1.0,
             duration: Some(Duration::from_secs_f64(duration)),
             seed: 1,
-            server: client::Args { url: Some(url), timeout: Some(Duration::from_secs(5)), token: None },
+            server: client::Args {
+                url: Some(url),
+                timeout: Some(Duration::from_secs(5)),
+                token: None,
+            },
         };
         let (mut session, out, _) = Session::recorded(&[], "");
         let result = run(&args, &mut session);

@@ -44,7 +44,10 @@ pub enum Error {
 /// Every exit code and what it means.
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "it worked"),
-    (1, "it ran, and the answer is no: findings in rules, a failing test, an event that was refused"),
+    (
+        1,
+        "it ran, and the answer is no: findings in rules, a failing test, an event that was refused",
+    ),
     (2, "the command line is wrong"),
     (64, "the configuration is bad"),
     (65, "a file or the standard input cannot be read as what it should be"),
@@ -76,7 +79,16 @@ impl Error {
     /// What to tell the person; nothing if it was said already or there is nobody to tell.
     #[must_use]
     pub fn message(&self) -> Option<String> {
-        Some(self.to_string()).filter(|it| !it.is_empty() && !matches!(self, Self::Closed))
+        match (self, self.to_string()) {
+            (Self::Closed, _) => None,
+            (_, text) if text.is_empty() => None,
+            (Self::Config(config::Invalid { problems }), text) => {
+                let plural = if problems.len() == 1 { "" } else { "s" };
+                let count = problems.len();
+                Some(format!("{text}\nobservatory: the configuration has {count} problem{plural}"))
+            }
+            (_, text) => Some(format!("observatory: {text}")),
+        }
     }
 }
 
@@ -87,9 +99,7 @@ mod tests {
     #[test]
     fn every_error_has_a_documented_code() {
         let text = String::new;
-        let exposed = config::Exposed {
-            listen: config::Listen { host: String::new(), port: 0 },
-        };
+        let exposed = config::Exposed { listen: config::Listen { host: String::new(), port: 0 } };
         let table = [
             (Error::Closed, 0),
             (Error::Refused(text()), 1),
@@ -118,7 +128,10 @@ mod tests {
     fn the_readme_has_every_code() {
         let readme = include_str!("../../README.md");
         for (code, meaning) in EXIT_CODES {
-            assert!(readme.contains(&format!("| {code} | {meaning} |")), "README.md lacks exit code {code}");
+            assert!(
+                readme.contains(&format!("| {code} | {meaning} |")),
+                "README.md lacks exit code {code}"
+            );
         }
     }
 }

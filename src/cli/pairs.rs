@@ -5,11 +5,16 @@ use serde_json::{Map, Value};
 /// Reads `key=text` and `key:=JSON` arguments into one object, on top of `data`.
 ///
 /// Text stays text, also `1` and `true`: a branch may be called so. What is meant as a number says so.
-pub(super) fn read(mut data: Map<String, Value>, pairs: &[String]) -> Result<Map<String, Value>, String> {
+pub(super) fn read(
+    mut data: Map<String, Value>,
+    pairs: &[String],
+) -> Result<Map<String, Value>, String> {
     let mut seen = Vec::new();
     for pair in pairs {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
-            format!("`{pair}` is no key=value; text is written key=text, a number or other JSON key:=1")
+            format!(
+                "`{pair}` is no key=value; text is written key=text, a number or other JSON key:=1"
+            )
         })?;
         let (key, value) = match key.strip_suffix(':') {
             Some(key) => (key, json(key, value)?),
@@ -58,11 +63,17 @@ mod tests {
 
     #[test]
     fn mistakes_say_how_it_is_written() {
-        check(&["branch"], "`branch` is no key=value; text is written key=text, a number or other JSON key:=1");
+        check(
+            &["branch"],
+            "`branch` is no key=value; text is written key=text, a number or other JSON key:=1",
+        );
         check(&["=x"], "`=x` has no key");
         check(&[":=1"], "`:=1` has no key");
         check(&["a=1", "a:=2"], "`a` is given twice");
-        check(&["a:=x"], "`a:=x` is no JSON: expected value at line 1 column 1; text is written a=x");
+        check(
+            &["a:=x"],
+            "`a:=x` is no JSON: expected value at line 1 column 1; text is written a=x",
+        );
     }
 
     #[test]

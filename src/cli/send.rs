@@ -86,7 +86,8 @@ fn event(args: &Args) -> Result<Outgoing, Error> {
         Some(Err(err)) => return Err(Error::Usage(format!("--data is no JSON: {err}"))),
     };
     if let Some(time) = &args.timestamp {
-        Time::parse(time).map_err(|err| Error::Usage(format!("--timestamp: {err}, found `{time}`")))?;
+        Time::parse(time)
+            .map_err(|err| Error::Usage(format!("--timestamp: {err}, found `{time}`")))?;
     }
     let id = match &args.id {
         Some(it) => it.clone(),
@@ -220,7 +221,11 @@ mod tests {
         args: Args,
     }
 
-    fn send(arguments: &[&str], input: &str, answers: Vec<String>) -> (u8, String, String, Vec<String>) {
+    fn send(
+        arguments: &[&str],
+        input: &str,
+        answers: Vec<String>,
+    ) -> (u8, String, String, Vec<String>) {
         let (url, server) = serve(answers);
         let arguments = ["send", "--url", &url].into_iter().chain(arguments.iter().copied());
         let args = Line::try_parse_from(arguments).unwrap().args;
@@ -238,9 +243,19 @@ mod tests {
 
     #[test]
     fn an_event_is_sent_and_its_id_printed() {
-        let arguments =
-            ["t", "a=1", "b:=2", "--source", "s", "--timestamp", "2026-01-05T10:00:00Z", "--id", "x"];
-        let (code, out, _, requests) = send(&arguments, "", vec![http("202 Accepted", "", ACCEPTED)]);
+        let arguments = [
+            "t",
+            "a=1",
+            "b:=2",
+            "--source",
+            "s",
+            "--timestamp",
+            "2026-01-05T10:00:00Z",
+            "--id",
+            "x",
+        ];
+        let (code, out, _, requests) =
+            send(&arguments, "", vec![http("202 Accepted", "", ACCEPTED)]);
         assert_eq!((code, out.as_str()), (0, "evt_1\n"));
         assert!(requests[0].starts_with("POST /api/v1/events HTTP/1.1\r\n"), "{}", requests[0]);
         let expected = r#"{"data":{"a":"1","b":2},"event_type":"t","id":"x","source":"s","timestamp":"2026-01-05T10:00:00Z"}"#;
@@ -249,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_retry_carries_the_same_id() {
-        let answers = vec![http("503 Service Unavailable", "", ""), http("202 Accepted", "", ACCEPTED)];
+        let answers =
+            vec![http("503 Service Unavailable", "", ""), http("202 Accepted", "", ACCEPTED)];
         let (code, _, _, requests) = send(&["t"], "", answers);
         assert_eq!(code, 0);
         assert_eq!(body(&requests[0])["id"], body(&requests[1])["id"]);
@@ -260,8 +276,11 @@ mod tests {
     fn lines_are_sent_together_and_refusals_have_their_line() {
         let input = "{\"event_type\":\"a\"}\n\nnonsense\n{\"id\":\"7\",\"n\":1.10}";
         let answer = r#"{"accepted":1,"duplicates":0,"rejected":[{"index":1,"error":"no type"}],"event_ids":[]}"#;
-        let (code, out, err, requests) =
-            send(&["-"], input, vec![http("202 Accepted", "", answer), http("202 Accepted", "", answer)]);
+        let (code, out, err, requests) = send(
+            &["-"],
+            input,
+            vec![http("202 Accepted", "", answer), http("202 Accepted", "", answer)],
+        );
         assert_eq!(code, 1);
         assert_eq!(out, "accepted 2, duplicates 0, refused 3\n");
         assert!(err.contains("line 3: the line is no JSON object"), "{err}");

@@ -51,7 +51,8 @@ async fn serve(settings: &Settings, session: &mut Session) -> Result<(), Error> 
         listeners.push(listener);
     }
     // A server whose output nobody reads serves all the same.
-    let asks_token = !settings.auth.disabled && (app.has_tokens() || !settings.auth.tokens.is_empty());
+    let asks_token =
+        !settings.auth.disabled && (app.has_tokens() || !settings.auth.tokens.is_empty());
     let _ = session.print(&banner(settings, &urls, asks_token));
     let stopped = async {
         let name = stop.await;
@@ -73,7 +74,9 @@ async fn bind(listen: &Listen) -> Result<TcpListener, Error> {
     let bound = TcpListener::bind((listen.host.as_str(), listen.port)).await;
     bound.map_err(|err| {
         let hint = match err.kind() {
-            std::io::ErrorKind::AddrInUse => "; is a server running there already? choose another with --listen",
+            std::io::ErrorKind::AddrInUse => {
+                "; is a server running there already? choose another with --listen"
+            }
             _ => "",
         };
         Error::System(format!("cannot listen on {listen}: {err}{hint}"))
@@ -120,13 +123,16 @@ const EXAMPLE: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Role, Secret, Token};
+    use crate::config::{Secret, Token};
+    use crate::tokens::Roles;
 
     #[test]
     fn the_banner_says_what_to_type() {
         let settings = Settings::default();
         let text = banner(&settings, &["http://127.0.0.1:9091".to_owned()], false);
-        for words in ["listening on http://127.0.0.1:9091\n", "./observatory-data", "built in", EXAMPLE] {
+        for words in
+            ["listening on http://127.0.0.1:9091\n", "./observatory-data", "built in", EXAMPLE]
+        {
             assert!(text.contains(words), "{text}");
         }
         assert!(!text.contains("Authorization"), "{text}");
@@ -137,7 +143,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.auth.tokens.push(Token {
             name: "ci".to_owned(),
-            roles: vec![Role::Admin],
+            roles: Roles::ALL,
             secret: Secret::new("hunter2".to_owned()),
         });
         let text = banner(&settings, &["http://0.0.0.0:80".to_owned()], true);

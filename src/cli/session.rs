@@ -1,6 +1,7 @@
 //! What a command may touch: its three streams and its environment.
 
 use super::Error;
+use crate::event::Time;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -53,6 +54,12 @@ impl Session {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|it| !it.is_empty())
+    }
+
+    /// The present time. Commands are where a person's clock counts; the server has its own.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        Time::from_millis(jiff::Timestamp::now().as_millisecond())
     }
 
     /// The standard input.

@@ -12,6 +12,7 @@ const DEFAULT_FILE: &str = "observatory.yml";
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Configuration file [env: OBSERVATORY_CONFIG] [default: observatory.yml, if there is one]
     #[arg(long, value_name = "FILE")]
@@ -46,6 +47,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// No flag but that of the data directory.
+    pub(super) fn of_data_dir(data_dir: Option<String>) -> Self {
+        Self { data_dir, ..Self::default() }
+    }
+
     /// Reads the settings, and tells of what is odd about them.
     pub(super) fn load(&self, session: &mut Session) -> Result<config::Loaded, Error> {
         let named = self.config.clone();
@@ -90,5 +96,7 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 }
 
 fn unreadable(path: &Path, err: &io::Error) -> Error {
-    Error::Config(config::Invalid { problems: vec![format!("cannot read {}: {err}", path.display())] })
+    Error::Config(config::Invalid {
+        problems: vec![format!("cannot read {}: {err}", path.display())],
+    })
 }

@@ -379,8 +379,8 @@ mod tests {
 
     #[test]
     fn tokens_of_all_sources_add_up() {
-        let file = "auth:\n  tokens: [{name: ci, roles: [ingest], token: x}]";
-        let sources = sources(file, &[("OBSERVATORY_TOKEN", "y")], &[]);
+        let file = "auth:\n  tokens: [{name: ci, roles: [ingest], token: 12345678}]";
+        let sources = sources(file, &[("OBSERVATORY_TOKEN", "abcdefgh")], &[]);
         let shown = "[{name: ci, roles: [ingest], token: \"***\"}, {name: environment-1, roles: [ingest, read], token: \"***\"}]";
         check(&sources, "auth.tokens", shown, "o.yml:2 OBSERVATORY_TOKEN");
     }
@@ -391,7 +391,7 @@ mod tests {
         let closed = sources("", &[port], &[]);
         check(&closed, "listen", "[127.0.0.1:9091, 127.0.0.1:8000]", "default PORT");
         assert!(load(&closed).unwrap().warnings[0].contains("OBSERVATORY_TOKEN"));
-        let open = sources("", &[port, ("OBSERVATORY_TOKEN", "x")], &[]);
+        let open = sources("", &[port, ("OBSERVATORY_TOKEN", "abcdefgh")], &[]);
         check(&open, "listen", "[127.0.0.1:9091, 0.0.0.0:8000]", "default PORT");
         let there = sources("listen: ':8000'", &[port], &[]);
         check(&there, "listen", "[0.0.0.0:8000]", "o.yml:1");
@@ -442,19 +442,19 @@ mod tests {
 
     #[test]
     fn no_problem_shows_a_token() {
-        let secret = "s3cret";
+        let secret = "s3cret-s3cret";
         let broken = [
-            "auth:\n  tokens:\n    - {name: a, roles: [boss], token: s3cret}",
-            "auth:\n  tokens:\n    - name: a\n      roles: [read]\n      token: s3cret s3cret",
-            "auth:\n  tokens:\n    - name: a\n      roles: [read]\n      token: s3cret: s3cret",
-            "auth:\n  tokens: [{name: a, token: s3cret, token: s3cret}]",
-            "auth:\n  tokens: [{name: a, roles: [read], token: s3cret}, {name: b, roles: [read], token: s3cret}]",
+            "auth:\n  tokens:\n    - {name: a, roles: [boss], token: s3cret-s3cret}",
+            "auth:\n  tokens:\n    - name: a\n      roles: [read]\n      token: s3cret-s3cret s3cret-s3cret",
+            "auth:\n  tokens:\n    - name: a\n      roles: [read]\n      token: s3cret-s3cret: s3cret-s3cret",
+            "auth:\n  tokens: [{name: a, token: s3cret-s3cret, token: s3cret-s3cret}]",
+            "auth:\n  tokens: [{name: a, roles: [read], token: s3cret-s3cret}, {name: b, roles: [read], token: s3cret-s3cret}]",
         ];
         for file in broken {
             let err = load(&sources(file, &[], &[])).unwrap_err().to_string();
             assert!(!err.contains(secret), "{err}");
         }
-        let environment = [("OBSERVATORY_TOKEN", "s3cret s3cret")];
+        let environment = [("OBSERVATORY_TOKEN", "s3cret-s3cret s3cret-s3cret")];
         let err = load(&sources("", &environment, &[])).unwrap_err().to_string();
         assert!(!err.contains(secret), "{err}");
     }

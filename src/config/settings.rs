@@ -1,6 +1,8 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
 use crate::telemetry;
+use crate::tokens;
+use crate::tokens::Roles;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -95,22 +97,9 @@ pub struct Token {
     /// What it is called in logs and lists.
     pub name: String,
     /// What it may do. Never empty.
-    pub roles: Vec<Role>,
+    pub roles: Roles,
     /// What its holder sends.
     pub secret: Secret,
-}
-
-/// What a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Send events.
-    Ingest,
-    /// Read events and metrics.
-    Read,
-    /// Change what the server does, such as to reload the rules.
-    Control,
-    /// Everything, tokens included.
-    Admin,
 }
 
 /// Text that must not be shown: its `Debug` is `***`.
@@ -236,6 +225,26 @@ impl Settings {
         }
     }
 
+    /// The tokens of the configuration, and who needs one. Without any token a loopback address is open to
+    /// everyone on the machine; [`Settings::check_exposure`] keeps other addresses from being so.
+    #[must_use]
+    pub fn tokens(&self) -> tokens::Config {
+        let token = |it: &Token| tokens::StaticToken {
+            name: it.name.clone(),
+            roles: it.roles,
+            secret: it.secret.expose().to_owned(),
+        };
+        let open =
+            if self.auth.disabled { tokens::Open::Always } else { tokens::Open::WithoutTokens };
+        tokens::Config { tokens: self.auth.tokens.iter().map(token).collect(), open }
+    }
+
+    /// What a request body may measure.
+    #[must_use]
+    pub fn source_limits(&self) -> crate::sources::Limits {
+        crate::sources::Limits { event: self.event_limits(), events: self.limits.batch_events }
+    }
+
     /// How the store uses disk and memory.
     #[must_use]
     pub fn store(&self) -> crate::store::Config {
@@ -302,30 +311,6 @@ impl fmt::Display for Listen {
             Ok(ip) => SocketAddr::new(ip, self.port).fmt(f),
             Err(_) => write!(f, "{}:{}", self.host, self.port),
         }
-    }
-}
-
-// === impl Role ===
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Read, Self::Control, Self::Admin];
-
-    /// Its name in configuration, requests and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Read => "read",
-            Self::Control => "control",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The role called `name`.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
 }
 
@@ -398,7 +383,7 @@ mod tests {
     fn a_secret_is_not_shown() {
         let token = Token {
             name: "ci".to_owned(),
-            roles: vec![Role::Ingest],
+            roles: Roles::ALL,
             secret: Secret::new("hunter2".to_owned()),
         };
         assert!(!format!("{token:?}").contains("hunter2"));
@@ -407,7 +392,7 @@ mod tests {
     #[test]
     fn defaults_agree_with_the_components() {
         let settings = Settings::default();
-        assert_eq!(settings.event_limits(), crate::event::Limits::default());
+        assert_eq!(settings.source_limits(), crate::sources::Limits::default());
         let store = crate::store::Config::new(settings.data_dir.clone());
         assert_eq!(settings.store().cache_bytes, store.cache_bytes);
     }

@@ -25,7 +25,8 @@ const SIZES: [(&str, u64); 7] = [
 ];
 
 /// Reads `500ms`, `5m`, `24h`, `7d` or a sum such as `1h30m`; a bare `0` is no time.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest == "0" {
         return Some(Duration::ZERO);

@@ -1,10 +1,11 @@
 //! How each type of setting is read and shown.
 
 use super::node::{At, Kind, Name, Node};
-use super::settings::{Durability, Listen, Role, Secret, Size, Token};
+use super::settings::{Durability, Listen, Secret, Size, Token};
 use super::suggest::suggest;
 use super::units;
 use crate::telemetry;
+use crate::tokens::{MAX_NAME_BYTES, Role, Roles};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -278,7 +279,7 @@ fn token(node: &Node, context: &Context<'_>) -> Result<Token, Vec<Fault>> {
     };
     let mut keep = |result: Result<String, Vec<Fault>>| result.map_err(|it| faults.extend(it)).ok();
     let name = keep(match entry("name") {
-        Some(it) => it.parse_as("a name", |it| Some(it.to_owned()).filter(|it| !it.is_empty())),
+        Some(it) => it.parse_as(NAME, |it| Some(it.to_owned()).filter(|it| is_name(it))),
         None => Err(node.fault("`name` is missing")),
     });
     let secret = keep(match (entry("token"), entry("token_file")) {
@@ -304,6 +305,7 @@ fn token(node: &Node, context: &Context<'_>) -> Result<Token, Vec<Fault>> {
     };
     match (name, roles, secret) {
         (Some(name), Some(roles), Some(secret)) if faults.is_empty() => {
+            let roles = roles.into_iter().collect();
             Ok(Token { name, roles, secret: Secret::new(secret) })
         }
         _ => Err(faults),
@@ -321,7 +323,7 @@ fn unknown_token_keys(entries: &[(Name, Node)]) -> Vec<Fault> {
 }
 
 fn role(node: &Node, _: &Context<'_>) -> Result<Role, Vec<Fault>> {
-    node.parse_as("a role: `ingest`, `read`, `control` or `admin`", Role::parse)
+    node.parse_as("a role: `ingest`, `read`, `control` or `admin`", |it| it.parse().ok())
 }
 
 fn token_file(node: &Node, context: &Context<'_>) -> Result<String, Vec<Fault>> {
@@ -333,17 +335,20 @@ fn token_file(node: &Node, context: &Context<'_>) -> Result<String, Vec<Fault>> 
 
 /// A secret that can travel in a header. The fault does not show it.
 fn checked(node: &Node, secret: &str) -> Result<String, Vec<Fault>> {
-    if is_secret(secret) {
-        Ok(secret.to_owned())
-    } else {
-        Err(node.fault(
-            "a token must be visible ASCII characters without spaces or commas, at least one",
-        ))
-    }
+    if is_secret(secret) { Ok(secret.to_owned()) } else { Err(node.fault(SECRET)) }
+}
+
+const SECRET: &str =
+    "a token must have at least 8 characters, visible ASCII without spaces and commas";
+const NAME: &str = "a name of at most 64 letters, digits, `-`, `_`, `.` and `@`";
+
+fn is_name(text: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.@".contains(&c);
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(plain)
 }
 
 fn is_secret(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|it| it.is_ascii_graphic() && it != b',')
+    text.len() >= 8 && text.bytes().all(|it| it.is_ascii_graphic() && it != b',')
 }
 
 /// Reads `OBSERVATORY_TOKEN`: tokens separated by commas. A plain one may ingest and read; one that begins
@@ -351,13 +356,13 @@ fn is_secret(text: &str) -> bool {
 fn environment_tokens(text: &str) -> Result<Vec<Token>, String> {
     let parts = text.split(',').map(str::trim).filter(|it| !it.is_empty());
     let tokens = parts.enumerate().map(|(index, text)| {
-        let (roles, secret) = split_role(text);
+        let (role, secret) = split_role(text);
         if !is_secret(secret) {
-            return Err(format!("token {} has characters that a token cannot have", index + 1));
+            return Err(format!("token {}: {SECRET}", index + 1));
         }
         let name = format!("environment-{}", index + 1);
         let secret = Secret::new(secret.to_owned());
-        let roles = roles.map_or_else(|| vec![Role::Ingest, Role::Read], |it| vec![it]);
+        let roles = role.map_or_else(|| Roles::from_iter([Role::Ingest, Role::Read]), Roles::from);
         Ok(Token { name, roles, secret })
     });
     tokens.collect()
@@ -367,7 +372,7 @@ fn environment_tokens(text: &str) -> Result<Vec<Token>, String> {
 /// contain colons of its own.
 #[must_use]
 pub fn split_role(text: &str) -> (Option<Role>, &str) {
-    match text.split_once(':').and_then(|(role, rest)| Some((Role::parse(role)?, rest))) {
+    match text.split_once(':').and_then(|(role, rest)| Some((role.parse().ok()?, rest))) {
         Some((role, secret)) => (Some(role), secret),
         None => (None, text),
     }
@@ -432,17 +437,17 @@ mod tests {
     #[test]
     fn tokens_of_the_file() {
         check::<Vec<Token>>(
-            "[{name: ci, roles: [ingest, read], token: abc}]",
+            "[{name: ci, roles: [ingest, read], token: abc-1234}]",
             "[{name: ci, roles: [ingest, read], token: \"***\"}]",
         );
         check::<Vec<Token>>(
-            "[{name: ci, role: [ingest], token: a}]",
+            "[{name: ci, role: [ingest], token: abc-1234}]",
             "unknown key `role`, did you mean `roles`?; `roles` is missing",
         );
         check::<Vec<Token>>(
             "[{roles: [boss], token: a b}]",
-            "`name` is missing; a token must be visible ASCII characters without spaces or commas, \
-             at least one; expected a role: `ingest`, `read`, `control` or `admin`, found `boss`",
+            "`name` is missing; a token must have at least 8 characters, visible ASCII without spaces \
+             and commas; expected a role: `ingest`, `read`, `control` or `admin`, found `boss`",
         );
         check::<Vec<Token>>(
             "[{name: a, roles: [read], token: x, token_file: y}]",
@@ -453,28 +458,27 @@ mod tests {
     #[test]
     fn a_token_is_read_from_its_file() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("secret"), "0123\n").unwrap();
+        fs::write(dir.path().join("secret"), "01234567\n").unwrap();
         let node = Node::parse("[{name: a, roles: read, token_file: secret}]").unwrap();
         let tokens = Vec::<Token>::read(&node, &Context { base: dir.path() }).unwrap();
-        assert_eq!(tokens[0].secret.expose(), "0123");
+        assert_eq!(tokens[0].secret.expose(), "01234567");
     }
 
     #[test]
     fn tokens_of_the_environment() {
-        let tokens = environment_tokens("plain, admin:root:1 ,other:x").unwrap();
-        let all: Vec<_> = tokens
-            .iter()
-            .map(|it| (it.name.as_str(), it.roles.as_slice(), it.secret.expose()))
-            .collect();
+        let tokens = environment_tokens("plain-1234, admin:root:1234 ,other:1234").unwrap();
+        let all: Vec<_> =
+            tokens.iter().map(|it| (it.name.as_str(), it.roles, it.secret.expose())).collect();
+        let plain = Roles::from_iter([Role::Ingest, Role::Read]);
         assert_eq!(
             all,
             [
-                ("environment-1", [Role::Ingest, Role::Read].as_slice(), "plain"),
-                ("environment-2", &[Role::Admin], "root:1"),
-                ("environment-3", &[Role::Ingest, Role::Read], "other:x"),
+                ("environment-1", plain, "plain-1234"),
+                ("environment-2", Role::Admin.into(), "root:1234"),
+                ("environment-3", plain, "other:1234"),
             ]
         );
-        assert!(!environment_tokens("secret\u{e9}").unwrap_err().contains("secret"));
-        assert!(environment_tokens("admin:").is_err());
+        assert!(!environment_tokens("hunter2hunter2\u{e9}").unwrap_err().contains("hunter2"));
+        assert!(environment_tokens("admin:short").is_err());
     }
 }

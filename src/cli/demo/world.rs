@@ -52,13 +52,41 @@ struct Project {
 /// What will happen. The numbers are indices or ids.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Plan {
-    Push { project: usize },
-    BuildEnd { project: usize, build: u64, branch: String, millis: u64, fails: bool },
-    Deploy { project: usize, version: String, production: bool, age_seconds: u64 },
-    DeployEnd { project: usize, version: String, production: bool, id: u64, fails: bool, age_seconds: u64 },
-    Register { agent: usize },
-    Request { agent: usize },
-    RequestEnd { agent: usize, request: u64, millis: u64 },
+    Push {
+        project: usize,
+    },
+    BuildEnd {
+        project: usize,
+        build: u64,
+        branch: String,
+        millis: u64,
+        fails: bool,
+    },
+    Deploy {
+        project: usize,
+        version: String,
+        production: bool,
+        age_seconds: u64,
+    },
+    DeployEnd {
+        project: usize,
+        version: String,
+        production: bool,
+        id: u64,
+        fails: bool,
+        age_seconds: u64,
+    },
+    Register {
+        agent: usize,
+    },
+    Request {
+        agent: usize,
+    },
+    RequestEnd {
+        agent: usize,
+        request: u64,
+        millis: u64,
+    },
 }
 
 const AGENTS: [(&str, &str); 5] = [
@@ -189,7 +217,7 @@ impl World {
         let end = Plan::BuildEnd { project: index, build, branch, millis: millis(seconds), fails };
         self.planned += 1;
         self.plans.push(Reverse((now + millis(seconds), self.planned, end)));
-        self.plan(now, 240.0, Plan::Push { project: index });
+        self.plan(now, 120.0, Plan::Push { project: index });
     }
 
     /// A build ends: with its tests, and on the main branch with what else is measured there.
@@ -238,7 +266,8 @@ impl World {
         let Some(project) = self.projects.get_mut(index) else { return };
         project.coverage = (project.coverage + self.random.range(-0.4, 0.45)).clamp(40.0, 98.0);
         project.quality = (project.quality + self.random.range(-0.8, 0.85)).clamp(40.0, 99.0);
-        let (name, coverage, score) = (project.name, round(project.coverage), round(project.quality));
+        let (name, coverage, score) =
+            (project.name, round(project.coverage), round(project.quality));
         self.tell("coverage_updated", "ci", json!({"project": name, "coverage": coverage}));
         let failed: Vec<_> = GATES.iter().filter(|_| self.random.chance(0.05)).copied().collect();
         let status = if failed.is_empty() { "success" } else { "failure" };
@@ -270,7 +299,14 @@ impl World {
         self.plan(now, 30.0, plan);
     }
 
-    fn deploy(&mut self, now: u64, project: usize, version: String, production: bool, age_seconds: u64) {
+    fn deploy(
+        &mut self,
+        now: u64,
+        project: usize,
+        version: String,
+        production: bool,
+        age_seconds: u64,
+    ) {
         let Some(name) = self.projects.get(project).map(|it| it.name) else { return };
         self.deployments += 1;
         let id = self.deployments;
@@ -368,7 +404,7 @@ impl World {
                 self.tell("agent_collaboration", "agents", data);
             }
         }
-        self.plan(now, 18.0, Plan::Request { agent });
+        self.plan(now, 38.0, Plan::Request { agent });
     }
 }
 
