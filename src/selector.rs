@@ -438,10 +438,7 @@ mod tests {
 
     fn path_text() -> impl Strategy<Value = String> {
         let name = prop_oneof!["[a-z_][a-z0-9_-]{0,5}", any::<String>().prop_map(|it| quote(&it))];
-        let step = prop_oneof![
-            "\\[[0-9]{1,3}\\]",
-            name.clone().prop_map(|it| format!(".{it}")),
-        ];
+        let step = prop_oneof!["\\[[0-9]{1,3}\\]", name.clone().prop_map(|it| format!(".{it}")),];
         (name, proptest::collection::vec(step, 0..3))
             .prop_map(|(head, steps)| format!("{head}{}", steps.concat()))
     }
