@@ -117,7 +117,10 @@ impl Compiler<'_> {
         if let Some(it) = file.get("tests") {
             self.tests(it);
         }
-        for (what, at) in std::mem::take(&mut self.unused) {
+        // What could not be compiled might have used them.
+        let unused = std::mem::take(&mut self.unused);
+        let certain = !self.report.has_errors();
+        for (what, at) in unused.into_iter().filter(|_| certain) {
             self.report.warn(at, format!("nothing uses {what}"));
         }
     }

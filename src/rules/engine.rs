@@ -39,7 +39,12 @@ pub(super) fn evaluate(set: &RuleSet, event: &Event<'_>, out: &mut Updates) {
     }
 }
 
-pub(super) fn matches(rule: &Rule, scope: Scope<'_, '_>) -> bool {
+/// Does what `rule` says, as if it matched.
+pub(super) fn apply(set: &RuleSet, rule: &Rule, scope: Scope<'_, '_>, out: &mut Updates) {
+    Run { set, out, exemplar: None }.apply(rule, scope);
+}
+
+fn matches(rule: &Rule, scope: Scope<'_, '_>) -> bool {
     rule.selectors.iter().any(|it| it.matches(&scope))
 }
 

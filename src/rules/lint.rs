@@ -14,10 +14,10 @@ const RESERVED_NAMES: [&str; 3] = ["up", "push_time_seconds", "push_failure_time
 /// Suffixes of the samples of other metrics.
 const SAMPLE_SUFFIXES: [&str; 4] = ["_bucket", "_count", "_sum", "_created"];
 const TYPES: [&str; 5] = ["counter", "gauge", "summary", "untyped", "histogram"];
-const ABBREVIATIONS: [&str; 15] =
-    ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d", "min"];
+const ABBREVIATIONS: [&str; 14] =
+    ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
 /// Units that are not base units, and the one to use.
-const UNITS: [(&str, &str); 22] = [
+const UNITS: [(&str, &str); 14] = [
     ("minutes", "seconds"),
     ("hours", "seconds"),
     ("days", "seconds"),
@@ -32,14 +32,6 @@ const UNITS: [(&str, &str); 22] = [
     ("calories", "joules"),
     ("pounds", "grams"),
     ("ounces", "grams"),
-    ("percent", "ratio"),
-    ("minute", "seconds"),
-    ("hour", "seconds"),
-    ("day", "seconds"),
-    ("second", "seconds"),
-    ("byte", "bytes"),
-    ("bit", "bytes"),
-    ("percents", "ratio"),
 ];
 const BASE_UNITS: [&str; 11] = [
     "amperes", "bytes", "celsius", "grams", "joules", "kelvin", "meters", "metres", "moles",
@@ -51,7 +43,7 @@ const UNIT_PREFIXES: [&str; 20] = [
 ];
 /// The event types that the documentation names: a glob that matches neither these nor a type that the
 /// file names is probably misspelt.
-const KNOWN_TYPES: [&str; 20] = [
+pub(super) const KNOWN_TYPES: [&str; 20] = [
     "ci_build_started",
     "ci_build_completed",
     "ci_tests_completed",
@@ -103,6 +95,9 @@ pub(super) fn metric_name(name: &str, at: Place, report: &mut Report<'_>) {
             |base: &&&str| token.strip_suffix(**base).is_some_and(|it| UNIT_PREFIXES.contains(&it));
         if let Some(base) = BASE_UNITS.iter().find(prefixed) {
             report.error(at, format!("`{token}` is no base unit: use `{base}`"));
+        }
+        if token == "percent" {
+            report.warn(at, "by convention metrics are ratios from 0 to 1: `_ratio`, `| percent`");
         }
         if ABBREVIATIONS.contains(&token) {
             report.error(at, format!("`{token}` is an abbreviated unit: write it out"));
