@@ -13,11 +13,17 @@ use std::{
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Server [env: OBSERVATORY_URL] [default: http://127.0.0.1:9091]
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Server [env: OBSERVATORY_URL] [default: http://127.0.0.1:9091]"
+    )]
     pub(super) url: Option<String>,
-    /// Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
+    )]
     pub(super) token: Option<String>,
     /// Seconds after which to give up, retries included
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]

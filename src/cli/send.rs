@@ -21,8 +21,10 @@ Examples:
   observatory send ci_build_completed --data '{\"project\":\"web\",\"status\":\"failure\"}'
   observatory send - < events.ndjson")]
 pub(super) struct Args {
-    /// Type of the event, such as ci_build_completed; `-` for events on standard input
-    #[arg(value_name = "TYPE")]
+    #[arg(
+        value_name = "TYPE",
+        help = "Type of the event, such as ci_build_completed; `-` for events on standard input"
+    )]
     event_type: String,
     /// Data: key=text, or key:=JSON for numbers, booleans, null, lists and objects
     #[arg(value_name = "KEY=VALUE")]

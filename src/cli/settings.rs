@@ -14,8 +14,11 @@ const DEFAULT_FILE: &str = "observatory.yml";
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Configuration file [env: OBSERVATORY_CONFIG] [default: observatory.yml, if there is one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Configuration file [env: OBSERVATORY_CONFIG] [default: observatory.yml, if there is one]"
+    )]
     config: Option<PathBuf>,
     /// Address to listen on, HOST:PORT or :PORT; repeats [default: 127.0.0.1:9091]
     #[arg(long, value_name = "ADDRESS")]
@@ -38,8 +41,11 @@ pub(super) struct Args {
     /// Log lines: text, json, or auto [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Log level or filter, such as debug or info,observatory::http=debug [default: info]
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        help = "Log level or filter, such as debug or info,observatory::http=debug [default: info]"
+    )]
     log_level: Option<String>,
     /// How long a stop may wait for requests in work [default: 30s]
     #[arg(long, value_name = "DURATION")]

@@ -1,4 +1,4 @@
-//! Random numbers that are the same everywhere for the same seed (SplitMix64).
+//! Random numbers that are the same everywhere for the same seed (`SplitMix64`).
 
 /// A sequence of random numbers.
 #[derive(Clone, Debug)]

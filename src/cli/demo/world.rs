@@ -52,41 +52,22 @@ struct Project {
 /// What will happen. The numbers are indices or ids.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Plan {
-    Push {
-        project: usize,
-    },
-    BuildEnd {
-        project: usize,
-        build: u64,
-        branch: String,
-        millis: u64,
-        fails: bool,
-    },
-    Deploy {
-        project: usize,
-        version: String,
-        production: bool,
-        age_seconds: u64,
-    },
-    DeployEnd {
-        project: usize,
-        version: String,
-        production: bool,
-        id: u64,
-        fails: bool,
-        age_seconds: u64,
-    },
-    Register {
-        agent: usize,
-    },
-    Request {
-        agent: usize,
-    },
-    RequestEnd {
-        agent: usize,
-        request: u64,
-        millis: u64,
-    },
+    Push { project: usize },
+    BuildEnd { project: usize, build: u64, branch: String, millis: u64, fails: bool },
+    Deploy(Release),
+    DeployEnd { release: Release, id: u64, fails: bool },
+    Register { agent: usize },
+    Request { agent: usize },
+    RequestEnd { agent: usize, request: u64, millis: u64 },
+}
+
+/// A version on its way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Release {
+    project: usize,
+    version: String,
+    production: bool,
+    age_seconds: u64,
 }
 
 const AGENTS: [(&str, &str); 5] = [
@@ -168,12 +149,8 @@ impl World {
             Plan::BuildEnd { project, build, branch, millis, fails } => {
                 self.build_end(now, project, (build, &branch), (millis, fails));
             }
-            Plan::Deploy { project, version, production, age_seconds } => {
-                self.deploy(now, project, version, production, age_seconds);
-            }
-            Plan::DeployEnd { project, version, production, id, fails, age_seconds } => {
-                self.deploy_end(now, project, (version, production, id), fails, age_seconds);
-            }
+            Plan::Deploy(release) => self.deploy(now, release),
+            Plan::DeployEnd { release, id, fails } => self.deploy_end(now, release, id, fails),
             Plan::Register { agent } => self.register(now, agent),
             Plan::Request { agent } => self.request(now, agent),
             Plan::RequestEnd { agent, request, millis } => {
@@ -295,58 +272,46 @@ impl World {
         }
         let version = format!("2.{}.{}", project.minor, project.patch);
         let age_seconds = self.random.between(900, 4 * 3600);
-        let plan = Plan::Deploy { project: index, version, production: false, age_seconds };
-        self.plan(now, 30.0, plan);
+        let release = Release { project: index, version, production: false, age_seconds };
+        self.plan(now, 30.0, Plan::Deploy(release));
     }
 
-    fn deploy(
-        &mut self,
-        now: u64,
-        project: usize,
-        version: String,
-        production: bool,
-        age_seconds: u64,
-    ) {
-        let Some(name) = self.projects.get(project).map(|it| it.name) else { return };
+    fn deploy(&mut self, now: u64, release: Release) {
+        let Some(name) = self.projects.get(release.project).map(|it| it.name) else { return };
         self.deployments += 1;
         let id = self.deployments;
+        let Release { version, production, .. } = &release;
         self.tell(
             "deployment_started",
             "cd",
-            json!({"service": name, "environment": environment(production), "version": version,
+            json!({"service": name, "environment": environment(*production), "version": version,
                    "deployment_id": format!("dep-{id}")}),
         );
-        let fails = self.random.chance(if production { 0.07 } else { 0.1 });
-        let end = Plan::DeployEnd { project, version, production, id, fails, age_seconds };
-        self.plan(now, 75.0, end);
+        let fails = self.random.chance(if *production { 0.07 } else { 0.1 });
+        self.plan(now, 75.0, Plan::DeployEnd { release, id, fails });
     }
 
-    fn deploy_end(
-        &mut self,
-        now: u64,
-        project: usize,
-        (version, production, id): (String, bool, u64),
-        fails: bool,
-        age_seconds: u64,
-    ) {
-        let Some(name) = self.projects.get(project).map(|it| it.name) else { return };
+    fn deploy_end(&mut self, now: u64, mut release: Release, id: u64, fails: bool) {
+        let Some(name) = self.projects.get(release.project).map(|it| it.name) else { return };
+        let Release { version, production, .. } = &release;
         let status = if fails { "failure" } else { "success" };
         let duration_seconds = round(self.random.around(75.0));
         self.tell(
             "deployment_completed",
             "cd",
-            json!({"service": name, "environment": environment(production), "version": version,
+            json!({"service": name, "environment": environment(*production), "version": version,
                    "deployment_id": format!("dep-{id}"), "status": status, "duration_seconds": duration_seconds}),
         );
         if let Some(last) = self.ready.back_mut() {
-            last.commit_age = Some(Duration::from_secs(age_seconds));
+            last.commit_age = Some(Duration::from_secs(release.age_seconds));
         }
-        let age_seconds = age_seconds + 600;
+        release.age_seconds += 600;
         if fails {
             // Someone repairs it and tries again.
-            self.plan(now, 120.0, Plan::Deploy { project, version, production, age_seconds });
-        } else if !production && self.random.chance(0.7) {
-            self.plan(now, 90.0, Plan::Deploy { project, version, production: true, age_seconds });
+            self.plan(now, 120.0, Plan::Deploy(release));
+        } else if !release.production && self.random.chance(0.7) {
+            release.production = true;
+            self.plan(now, 90.0, Plan::Deploy(release));
         }
     }
 
