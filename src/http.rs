@@ -90,7 +90,6 @@ struct State {
 }
 
 /// The router over all routes and their aliases. Its clones share everything.
-#[must_use]
 pub fn router(parts: Parts) -> Router {
     let Parts { pipeline, tokens, metrics, config, stopping } = parts;
     let state = State {

@@ -12,9 +12,12 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use std::{error::Error, fmt};
 
-/// A failed request.
+/// A failed request. Boxed: nearly every handler returns a `Result` of it, and nearly none fails.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(super) struct ApiError(Box<Failure>);
+
+#[derive(Debug)]
+struct Failure {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -55,7 +58,8 @@ impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
         let message = message.to_string();
         let (fields, rejected) = (Vec::new(), Vec::new());
-        Self { status, code, message, fields, rejected, header: None, source: None }
+        let (header, source) = (None, None);
+        Self(Box::new(Failure { status, code, message, fields, rejected, header, source }))
     }
 
     /// The client sent something wrong, and `message` tells it what.
@@ -68,7 +72,7 @@ impl ApiError {
         let reason = reason.to_string();
         let message = format!("{field} {reason}");
         let mut res = Self::bad_request("invalid_parameter", message);
-        res.fields.push(Field { field: field.to_owned(), reason });
+        res.0.fields.push(Field { field: field.to_owned(), reason });
         res
     }
 
@@ -87,30 +91,30 @@ impl ApiError {
     pub(super) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut res =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the log");
-        res.source = Some(source.into());
+        res.0.source = Some(source.into());
         res
     }
 
     pub(super) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.0.header = Some((name, value));
         self
     }
 
     pub(super) fn with_rejected(mut self, rejected: Vec<Rejected>) -> Self {
-        self.rejected = rejected;
+        self.0.rejected = rejected;
         self
     }
 
     #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.0.source {
             tracing::error!(error = %source, "request failed");
         }
-        let Self { status, code, message, fields, rejected, header, source: _ } = self;
+        let Failure { status, code, message, fields, rejected, header, source: _ } = *self.0;
         let shown = Shown {
             error: code,
             message: &message,
@@ -143,7 +147,7 @@ fn fields(invalid: &Invalid) -> Vec<Field> {
 impl From<&Invalid> for ApiError {
     fn from(invalid: &Invalid) -> Self {
         let mut res = Self::bad_request("invalid_event", invalid);
-        res.fields = fields(invalid);
+        res.0.fields = fields(invalid);
         res
     }
 }
@@ -173,7 +177,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping"),
             SubmitError::Store(_) => {
                 let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
-                res.source = Some(Box::new(error));
+                res.0.source = Some(Box::new(error));
                 res
             }
         }
