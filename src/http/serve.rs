@@ -118,3 +118,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

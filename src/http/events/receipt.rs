@@ -58,3 +58,44 @@ fn batch_id(received: Time) -> String {
     let n = NEXT.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff;
     format!("batch_{:011x}{n:08x}", received.as_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Time = Time::from_millis(1_767_607_200_123);
+
+    fn receipt(id: &'static str, duplicate: bool) -> Receipt {
+        Receipt { id: EventId::Given(id.into()), duplicate }
+    }
+
+    #[test]
+    fn one_event() {
+        let check = |duplicate: bool, status: &str| {
+            let json = serde_json::to_string(&Single::new(&receipt("a", duplicate), AT)).unwrap();
+            let expected = format!(
+                r#"{{"event_id":"a","received_at":"2026-01-05T10:00:00.123Z","status":"{status}"}}"#
+            );
+            assert_eq!(json, expected);
+        };
+        check(false, "accepted");
+        check(true, "duplicate");
+    }
+
+    #[test]
+    fn a_batch() {
+        let events = vec![receipt("a", false), receipt("b", true)];
+        let ack = Ack { received: AT, events };
+        let rejected = [Rejected { index: 1, error: "no".into(), fields: Vec::new() }];
+        let json = serde_json::to_value(Batch::new(&ack, 3, &rejected)).unwrap();
+        assert_eq!((&json["events_received"], &json["accepted"]), (&3.into(), &1.into()));
+        assert_eq!((&json["duplicates"], &json["status"]), (&1.into(), &"accepted".into()));
+        assert_eq!(json["event_ids"], serde_json::json!(["a", "b"]));
+        assert_eq!(
+            json["rejected"],
+            serde_json::json!([{"index": 1, "error": "no", "fields": []}])
+        );
+        assert!(json["batch_id"].as_str().is_some_and(|it| it.starts_with("batch_")));
+        assert_ne!(batch_id(AT), batch_id(AT));
+    }
+}
