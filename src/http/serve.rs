@@ -1,0 +1,123 @@
+//! The accept loop: bounded connections, timeouts, and an end.
+
+mod stall;
+
+use super::Config;
+use super::instruments::Metrics;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use stall::StallTimeout;
+use std::{fmt, io, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long to wait after an accept that failed for want of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves one router on any number of listeners. A handle: clones share the bound on connections.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: http1::Builder,
+    router: TowerToHyperService<Router>,
+    write_timeout: Duration,
+    slots: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl Server {
+    /// A server of `router` within the bounds of `config`.
+    #[must_use]
+    pub fn new(router: Router, config: &Config, metrics: Metrics) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+        let shared = Shared {
+            http,
+            router: TowerToHyperService::new(router),
+            write_timeout: config.write_timeout,
+            slots: Arc::new(Semaphore::new(config.max_connections)),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Accepts connections on `listener` until `stopping` is cancelled, and then returns. The
+    /// connections run on `tasks`: each answers what it has begun and closes. When
+    /// [`Config::max_connections`] are open, more wait in the system's backlog.
+    pub async fn run(self, listener: TcpListener, stopping: CancellationToken, tasks: TaskTracker) {
+        let accept = async {
+            loop {
+                // The semaphore is never closed.
+                let slots = self.shared.slots.clone();
+                let Ok(slot) = slots.acquire_owned().await else { return };
+                let Some(stream) = accept(&listener).await else { continue };
+                let (shared, stopping) = (self.shared.clone(), stopping.clone());
+                tasks.spawn(async move {
+                    shared.connection(stream, &stopping).await;
+                    drop(slot);
+                });
+            }
+        };
+        let _ = stopping.run_until_cancelled(accept).await;
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.shared.slots.available_permits();
+        f.debug_struct("Server").field("free_connections", &free).finish_non_exhaustive()
+    }
+}
+
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Fails only on a socket that is closed already.
+            stream.set_nodelay(true).ok();
+            Some(stream)
+        }
+        Err(error) => {
+            if !is_of_the_peer(&error) {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            None
+        }
+    }
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+impl Shared {
+    async fn connection(&self, stream: TcpStream, stopping: &CancellationToken) {
+        let _open = self.metrics.connection();
+        let io = TokioIo::new(StallTimeout::new(stream, self.write_timeout));
+        let connection = self.http.serve_connection(io, self.router.clone());
+        let mut connection = std::pin::pin!(connection);
+        let res = tokio::select! {
+            res = connection.as_mut() => res,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = res {
+            // Timeouts and clients that go away: their affair, and often.
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
