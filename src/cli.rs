@@ -65,7 +65,7 @@ const LONG_VERSION: &str = concat!(
 const EXAMPLES: &str = "\
 Examples:
   observatory serve
-  observatory send ci_build_completed --source ci project=web status=success duration_seconds:=61.5
+  observatory send ci_build_completed --source ci project=web status=success
   observatory demo --rate 5/s
   curl http://127.0.0.1:9091/metrics";
 

@@ -53,6 +53,8 @@ pub(super) struct Request<'a> {
 struct Problem {
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    rejected: Vec<Rejected>,
 }
 
 /// The answer to a single event.
@@ -62,10 +64,12 @@ pub(super) struct Accepted {
     pub(super) status: String,
 }
 
-/// The answer to a batch.
+/// The answer to a batch. If nothing was accepted, it is an error that has the rest of these fields.
 #[derive(Debug, Deserialize)]
 pub(super) struct Batch {
+    #[serde(default)]
     pub(super) accepted: u64,
+    #[serde(default)]
     pub(super) duplicates: u64,
     #[serde(default)]
     pub(super) rejected: Vec<Rejected>,
@@ -114,7 +118,19 @@ impl Client {
         &self.base
     }
 
-    /// Sends `request` until it is answered or the time is over. The answer's body, if it is a success.
+    /// Sends events, one per line.
+    pub(super) async fn send_lines(
+        &self,
+        lines: String,
+        session: &mut Session,
+    ) -> Result<Batch, Error> {
+        let body = Some(("application/x-ndjson", lines));
+        let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
+        answer(&self.send(&request, session).await?)
+    }
+
+    /// Sends `request` until it is answered or the time is over. The answer's body, if it is a success, or
+    /// if it tells event by event what is wrong.
     pub(super) async fn send(
         &self,
         request: &Request<'_>,
@@ -162,7 +178,7 @@ impl Client {
         let after = response.headers().get(header::RETRY_AFTER);
         let after = after.and_then(|it| it.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let body = response.text().await.map_err(|err| self.unreachable(&err))?;
-        if status.is_success() { Ok(body) } else { Err(self.refusal(status, after, &body)) }
+        if status.is_success() { Ok(body) } else { self.refusal(status, after, body) }
     }
 
     fn unreachable(&self, err: &reqwest::Error) -> Attempt {
@@ -178,20 +194,28 @@ impl Client {
         if err.is_builder() { Attempt::Final(Error::Usage(why)) } else { Attempt::Again(why, None) }
     }
 
-    fn refusal(&self, status: StatusCode, after: Option<Duration>, body: &str) -> Attempt {
-        let problem: Problem = serde_json::from_str(body).unwrap_or_default();
+    fn refusal(
+        &self,
+        status: StatusCode,
+        after: Option<Duration>,
+        body: String,
+    ) -> Result<String, Attempt> {
+        let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
+        if status == StatusCode::BAD_REQUEST && !problem.rejected.is_empty() {
+            return Ok(body);
+        }
         let message = match problem.message.as_str() {
             "" => body.lines().next().unwrap_or_default().chars().take(200).collect(),
             it => it.to_owned(),
         };
         let why = format!("{} answers {status}: {message}", self.base);
-        match status.as_u16() {
+        Err(match status.as_u16() {
             401 | 403 => Attempt::Final(Error::Denied(format!(
                 "{why}; give a token with --token or OBSERVATORY_TOKEN"
             ))),
             408 | 429 | 500 | 502..=504 => Attempt::Again(why, after),
             _ => Attempt::Final(Error::Refused(why)),
-        }
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 mod random;
 mod world;
 
-use super::client::{self, Batch, Client, Request};
+use super::client::{self, Client};
 use super::{Error, Session, send};
 use crate::config;
 use crate::event::Time;
-use reqwest::Method;
 use serde_json::Value;
 use std::{
     future::Future,
@@ -18,8 +17,7 @@ use world::{Happening, World};
 /// Send a believable stream of events to a server, to see it alive.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Four projects are built, tested and deployed, and five agents work for one another. Builds fail in streaks,
-coverage drifts, what was built is deployed. The same seed tells the same story.
+Four projects are built, tested and deployed, and five agents work for one another. Builds fail in streaks, coverage drifts, what was built is deployed. The same seed tells the same story.
 
 Examples:
   observatory demo
@@ -156,10 +154,7 @@ async fn deliver(
     body: String,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let body = Some(("application/x-ndjson", body));
-    let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
-    let text = client.send(&request, session).await?;
-    let batch: Batch = client::answer(&text)?;
+    let batch = client.send_lines(body, session).await?;
     progress.accepted += batch.accepted + batch.duplicates;
     for it in batch.rejected {
         progress.refused += 1;

@@ -24,8 +24,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every finding has its line, column and a caret; metric names are held to what `promtool check metrics` asks
-for. Exit code 1 if there is an error; warnings do not count.
+Every finding has its line, column and a caret; metric names are held to what `promtool check metrics` asks for. Exit code 1 if there is an error; warnings do not count.
 
 Example:
   observatory rules check rules.yml")]
@@ -50,8 +49,7 @@ pub(super) struct Test {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Per rule: whether it matches, or which part of its selector fails, and which series it changes. The event is
-what would be posted: an object, an array, or one object per line.
+Per rule: whether it matches, or which part of its selector fails, and which series it changes. The event is what would be posted: an object, an array, or one object per line.
 
 Examples:
   observatory rules explain --event '{\"event_type\":\"ci_build_completed\",\"data\":{\"status\":\"failed\"}}'

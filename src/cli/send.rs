@@ -1,6 +1,6 @@
 //! `observatory send`.
 
-use super::client::{self, Accepted, Batch, Client, Request};
+use super::client::{self, Accepted, Client, Request};
 use super::{Error, Session, pairs};
 use crate::event::Time;
 use reqwest::Method;
@@ -11,13 +11,11 @@ use std::collections::BTreeMap;
 /// Send an event, or a file of events, to a server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the event's id. A retry carries the same id, so that the event counts once. With TYPE `-`, events are read
-from standard input, one JSON object per line; they are sent as they come, and a line that is refused is
-reported with its number.
+Prints the event's id. A retry carries the same id, so that the event counts once. With TYPE `-`, events are read from standard input, one JSON object per line; they are sent as they come, and a line that is refused is reported with its number.
 
 Examples:
-  observatory send deployment_completed --source cd service=api environment=production status=success
-  observatory send ci_tests_completed --source ci project=web passed:=120 failed:=2 duration_seconds:=61.5
+  observatory send deployment_completed --source cd service=api environment=staging status=ok
+  observatory send ci_tests_completed --source ci project=web passed:=120 failed:=2
   observatory send ci_build_completed --data '{\"project\":\"web\",\"status\":\"failure\"}'
   observatory send - < events.ndjson")]
 pub(super) struct Args {
@@ -125,6 +123,9 @@ async fn send_one(client: &Client, event: &Outgoing, session: &mut Session) -> R
     Ok(())
 }
 
+/// Bytes of a line that is surely no event.
+const LONGEST_LINE: usize = 16 << 20;
+
 /// Sends the lines of standard input, as many at once as have arrived.
 async fn send_lines(client: &Client, session: &mut Session) -> Result<(), Error> {
     let mut tally = Tally::default();
@@ -140,6 +141,9 @@ async fn send_lines(client: &Client, session: &mut Session) -> Result<(), Error>
             // The last line may lack its line break.
             _ if read == 0 => rest.len(),
             Some(at) => at + 1,
+            None if rest.len() > LONGEST_LINE => {
+                return Err(Error::Input(format!("line {} is too long", line + 1)));
+            }
             None => continue,
         };
         let complete: Vec<u8> = rest.drain(..end).collect();
@@ -180,10 +184,7 @@ async fn send_chunk(
     if lines.is_empty() {
         return Ok(line);
     }
-    let body = Some(("application/x-ndjson", body));
-    let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
-    let text = client.send(&request, session).await?;
-    let batch: Batch = client::answer(&text)?;
+    let batch = client.send_lines(body, session).await?;
     tally.accepted += batch.accepted;
     tally.duplicates += batch.duplicates;
     for it in &batch.rejected {
@@ -288,6 +289,14 @@ mod tests {
         assert!(err.contains("line 3: the line is no JSON object"), "{err}");
         assert!(requests[0].contains("application/x-ndjson"), "{}", requests[0]);
         assert!(requests[1].ends_with("\r\n\r\n{\"id\":\"7\",\"n\":1.10}\n"), "{}", requests[1]);
+    }
+
+    #[test]
+    fn a_batch_without_a_good_event_is_told_by_line_too() {
+        let answer = r#"{"error":"invalid_events","message":"1 of 1","rejected":[{"index":0,"error":"no type"}]}"#;
+        let (code, out, err, _) = send(&["-"], "\n{}\n", vec![http("400 Bad Request", "", answer)]);
+        assert_eq!((code, out.as_str()), (1, "accepted 0, duplicates 0, refused 1\n"));
+        assert_eq!(err, "line 2: no type\n");
     }
 
     #[test]

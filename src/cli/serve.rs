@@ -15,8 +15,8 @@ Every setting is also a key of observatory.yml and an OBSERVATORY_* variable; se
 
 Examples:
   observatory serve
-  observatory serve --listen 127.0.0.1:9091 --listen 127.0.0.1:8000 --data-dir /var/lib/observatory
-  OBSERVATORY_TOKEN=s3cret observatory serve --listen :9091 --log-format json")]
+  observatory serve --listen 127.0.0.1:9091 --listen 127.0.0.1:8000 --data-dir ./data
+  OBSERVATORY_TOKEN=... observatory serve --listen :9091 --log-format json")]
 pub(super) struct Args {
     #[command(flatten)]
     settings: settings::Args,
@@ -39,9 +39,10 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
 }
 
 async fn serve(settings: &Settings, session: &mut Session) -> Result<(), Error> {
+    let app = App::open(app::Config::from(settings)).map_err(|err| opening(&err))?;
+    // Only now: a long replay can be ended the plain way, which the store survives.
     let stop = shutdown::signal()
         .map_err(|err| Error::System(format!("cannot listen for signals: {err}")))?;
-    let app = App::open(app::Config::from(settings)).map_err(|err| opening(&err))?;
     settings.check_exposure(app.has_tokens())?;
     let mut listeners = Vec::new();
     let mut urls = Vec::new();
@@ -100,12 +101,18 @@ fn banner(settings: &Settings, urls: &[String], asks_token: bool) -> String {
     };
     let first = urls.first().map_or("", String::as_str).replace("//0.0.0.0:", "//127.0.0.1:");
     let first = first.replace("//[::]:", "//[::1]:");
+    let access = match (settings.auth.disabled, asks_token) {
+        (true, _) => "everyone who can connect (--no-auth)",
+        (false, true) => "with a token",
+        (false, false) => "everyone on this machine; no token is set",
+    };
     let token = if asks_token { " -H \"Authorization: Bearer $OBSERVATORY_TOKEN\"" } else { "" };
     format!(
         "observatory {version}
 listening on {urls}
 data in      {data}
 rules        {rules}
+access       {access}
 
 try it:
   curl {first}/api/events{token} -H 'Content-Type: application/json' -d '{EXAMPLE}'
@@ -130,9 +137,13 @@ mod tests {
     fn the_banner_says_what_to_type() {
         let settings = Settings::default();
         let text = banner(&settings, &["http://127.0.0.1:9091".to_owned()], false);
-        for words in
-            ["listening on http://127.0.0.1:9091\n", "./observatory-data", "built in", EXAMPLE]
-        {
+        for words in [
+            "listening on http://127.0.0.1:9091\n",
+            "./observatory-data",
+            "built in",
+            "on this machine",
+            EXAMPLE,
+        ] {
             assert!(text.contains(words), "{text}");
         }
         assert!(!text.contains("Authorization"), "{text}");

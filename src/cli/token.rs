@@ -23,9 +23,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Roles: ingest (send events), read (query, scrape), control (also reload and operate), admin (everything).
-While a server runs, the data directory is its own: name the server with --url, and give a token with the role
-admin if it asks for one.
+Roles: ingest (send events), read (query, scrape), control (also reload and operate), admin (everything). While a server runs, the data directory is its own: name the server with --url, and give a token with the role admin if it asks for one.
 
 Examples:
   observatory token create ci --role ingest
@@ -88,12 +86,9 @@ struct Shown {
     id: String,
     name: String,
     roles: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    created: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    revoked: Option<String>,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
     /// The secret, in the answer to its creation only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -249,9 +244,9 @@ impl From<&TokenInfo> for Shown {
             id: it.id.clone(),
             name: it.name.clone(),
             roles: it.roles.iter().map(|it| it.as_str().to_owned()).collect(),
-            created: time(it.created),
-            expires: time(it.expires),
-            revoked: time(it.revoked),
+            created_at: time(it.created),
+            expires_at: time(it.expires),
+            revoked_at: time(it.revoked),
             token: None,
         }
     }
@@ -263,7 +258,7 @@ impl Shown {
             (Ok(it), Ok(now)) => it <= now,
             _ => false,
         };
-        match (&self.revoked, &self.expires, &self.created) {
+        match (&self.revoked_at, &self.expires_at, &self.created_at) {
             (Some(it), _, _) => format!("revoked {it}"),
             (None, Some(it), _) if past(it) => format!("expired {it}"),
             (None, Some(it), _) => format!("valid until {it}"),
@@ -306,7 +301,7 @@ mod tests {
         assert_eq!(token(&["revoke", "nobody"]).0, 1);
         let (_, out, _) = token(&["list", "--json"]);
         let list: ShownList = serde_json::from_str(&out).unwrap();
-        assert!(list.tokens[0].revoked.is_some());
+        assert!(list.tokens[0].revoked_at.is_some());
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub const KEYS: &[Key] = &[
         None,
         "Bytes of a request body, after decompression; more is answered 413."
     ),
+    key!(
+        limits.bodies_bytes,
+        None,
+        "Bytes of all request bodies that are held at once; beyond it requests are answered 503."
+    ),
     key!(limits.event_bytes, None, "Bytes of one event."),
     key!(limits.name_bytes, None, "Bytes of an event's type, and of its source."),
     key!(limits.depth, None, "How deep arrays and objects of an event may nest."),
@@ -105,11 +110,20 @@ pub const KEYS: &[Key] = &[
     key!(limits.batch_events, None, "Events in one request."),
     key!(limits.connections, None, "Open connections; further ones wait to be accepted."),
     key!(limits.concurrent_requests, None, "Requests in work at once; more are answered 503."),
-    key!(limits.header_timeout, None, "How long a client may take to send the head of a request."),
+    key!(
+        limits.header_timeout,
+        None,
+        "How long a client may take to send the head of a request, and be idle between two."
+    ),
     key!(
         limits.body_timeout,
         None,
         "How long a client may take to send the body of a request; longer is answered 408."
+    ),
+    key!(
+        limits.write_timeout,
+        None,
+        "How long a client may leave an answer unread before its connection is closed."
     ),
     key!(limits.queue_requests, None, "Requests that wait for the writer; more are answered 503."),
     key!(

@@ -1,5 +1,7 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
+use super::keys::KEYS;
+use crate::http;
 use crate::telemetry;
 use crate::tokens;
 use crate::tokens::Roles;
@@ -111,6 +113,8 @@ pub struct Secret(String);
 pub struct Limits {
     /// Bytes of a request body after decompression.
     pub body_bytes: Size,
+    /// Bytes of all request bodies that are held at once.
+    pub bodies_bytes: Size,
     /// Bytes of one event.
     pub event_bytes: Size,
     /// Bytes of an event's type and of its source.
@@ -131,6 +135,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
     pub body_timeout: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_timeout: Duration,
     /// Requests that wait for the writer.
     pub queue_requests: usize,
     /// Bytes of the requests that wait for the writer.
@@ -245,6 +251,24 @@ impl Settings {
         crate::sources::Limits { event: self.event_limits(), events: self.limits.batch_events }
     }
 
+    /// The bounds of the HTTP surface, and the settings that it shows.
+    #[must_use]
+    pub fn http(&self) -> http::Config {
+        let flags = KEYS.iter().map(|it| (it.name.to_owned(), it.show(self)));
+        http::Config {
+            body_bytes: self.limits.body_bytes.get(),
+            bodies_bytes: self.limits.bodies_bytes.get(),
+            concurrent_requests: self.limits.concurrent_requests,
+            max_connections: self.limits.connections,
+            header_timeout: self.limits.header_timeout,
+            body_timeout: self.limits.body_timeout,
+            write_timeout: self.limits.write_timeout,
+            events: self.source_limits(),
+            metrics_auth: self.auth.metrics,
+            flags: flags.collect(),
+        }
+    }
+
     /// How the store uses disk and memory.
     #[must_use]
     pub fn store(&self) -> crate::store::Config {
@@ -276,16 +300,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: Size(10 << 20),
+            bodies_bytes: Size(256 << 20),
             event_bytes: Size(1 << 20),
             name_bytes: Size(256),
             depth: 32,
             elements: 10_000,
             label_bytes: Size(128),
             batch_events: 100_000,
-            connections: 10_000,
-            concurrent_requests: 1024,
+            connections: 4096,
+            concurrent_requests: 512,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             queue_requests: 4096,
             queue_bytes: Size(64 << 20),
         }
@@ -393,6 +419,9 @@ mod tests {
     fn defaults_agree_with_the_components() {
         let settings = Settings::default();
         assert_eq!(settings.source_limits(), crate::sources::Limits::default());
+        let flags = settings.http().flags;
+        let http = http::Config { flags, ..http::Config::default() };
+        assert_eq!(format!("{:?}", settings.http()), format!("{http:?}"));
         let store = crate::store::Config::new(settings.data_dir.clone());
         assert_eq!(settings.store().cache_bytes, store.cache_bytes);
     }
