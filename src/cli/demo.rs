@@ -10,6 +10,7 @@ use crate::event::Time;
 use serde_json::Value;
 use std::{
     future::Future,
+    ops::Range,
     time::{Duration, Instant},
 };
 use world::{Happening, World};
@@ -88,7 +89,8 @@ async fn play(
         let wanted = due(started.elapsed(), args.rate) + 1;
         let now = total.map_or(wanted, |it| it.min(wanted)).saturating_sub(progress.sent);
         if now > 0 {
-            let body = lines(&mut world, &run, progress.sent, now.min(MOST_AT_ONCE), session.now());
+            let numbers = progress.sent..progress.sent + now.min(MOST_AT_ONCE);
+            let body = lines(&mut world, &run, numbers, session.now());
             tokio::select! {
                 sent = deliver(client, session, body, &mut progress) => sent?,
                 () = &mut interrupted => break,
@@ -122,9 +124,10 @@ fn due(elapsed: Duration, rate: f64) -> u64 {
 }
 
 /// The next `count` events as NDJSON.
-fn lines(world: &mut World, run: &str, sent: u64, count: u64, now: Time) -> String {
+fn lines(world: &mut World, run: &str, numbers: Range<u64>, now: Time) -> String {
     let mut body = String::new();
-    for (it, number) in std::iter::from_fn(|| world.next()).zip(sent..sent + count) {
+    // The story is asked second: what it told would be lost if there was no number left for it.
+    for (number, it) in numbers.zip(std::iter::from_fn(|| world.next())) {
         let event = outgoing(it, format!("{run}-{number}"), now);
         // A map with text keys is always JSON.
         body.push_str(&serde_json::to_string(&event).unwrap_or_default());
@@ -192,6 +195,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::super::client::tests::{http, serve};
     use super::*;
+    use crate::sources;
+    use std::collections::BTreeSet;
 
     #[test]
     fn rates() {
@@ -201,6 +206,14 @@ mod tests {
         for bad in ["0/s", "-1/s", "5/h", "fast", "NaN", "inf/s", ""] {
             assert!(rate(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn nothing_is_lost_between_two_batches() {
+        let now = Time::default();
+        let mut world = World::new(3);
+        let parts = [lines(&mut world, "r", 0..3, now), lines(&mut world, "r", 3..7, now)].concat();
+        assert_eq!(parts, lines(&mut World::new(3), "r", 0..7, now));
     }
 
     #[test]
@@ -214,6 +227,37 @@ mod tests {
         let now = Time::parse("2026-01-05T10:00:00Z").unwrap();
         let event = outgoing(it, "x".to_owned(), now);
         assert_eq!(event.data["commit_time"], "2026-01-05T09:00:00Z");
+    }
+
+    #[test]
+    fn the_builtin_rules_understand_every_event() {
+        let rules = crate::rules::RuleSet::builtin();
+        let mut updates = crate::rules::Updates::default();
+        let mut world = World::new(9);
+        let now = Time::parse("2026-01-05T10:00:00Z").unwrap();
+        let body = lines(&mut world, "run", 0..5000, now);
+        let meta = sources::RequestMeta {
+            content_type: Some("application/x-ndjson"),
+            ..sources::RequestMeta::default()
+        };
+        let parsed = sources::parse(body.as_bytes(), &meta, &sources::Limits::default()).unwrap();
+        assert_eq!(parsed.events.len(), 5000);
+        for event in parsed.events {
+            let event = event.unwrap().accept(now, || unreachable!("every event has an id"));
+            rules.evaluate(&event, &mut updates);
+            assert!(updates.errors.is_empty(), "{event:?}: {:?}", updates.errors);
+            assert!(updates.unmatched.is_empty(), "{event:?}");
+        }
+        let moved: BTreeSet<_> = updates.ops.iter().map(|it| it.family).collect();
+        let of_span = |name: &str| rules.spans().iter().any(|it| name.starts_with(&it.name));
+        for (index, family) in (0..).zip(rules.families()) {
+            let other = of_span(&family.name) || family.name.starts_with("health_");
+            assert!(other || moved.contains(&index), "{} never moves", family.name);
+        }
+        let spans: BTreeSet<_> = updates.spans.iter().map(|it| it.span).collect();
+        for (index, span) in (0..).zip(rules.spans()) {
+            assert!(span.name == "ci_workflow" || spans.contains(&index), "{} is idle", span.name);
+        }
     }
 
     fn demo(duration: f64, answers: Vec<String>) -> (Result<(), Error>, String, Vec<String>) {

@@ -260,6 +260,17 @@ tests:
     }
 
     #[test]
+    fn the_rules_of_the_readme_work() {
+        let readme = include_str!("../../README.md");
+        let text = readme.split("```yaml\n").find(|it| it.starts_with("version: 1")).unwrap();
+        let text = text.split("```").next().unwrap();
+        let (code, out, err) = rules(&["check"], text, "");
+        assert_eq!((code, out.as_str()), (0, "r.yml: 1 metrics, 0 spans, 1 tests: ok\n"), "{err}");
+        let (code, out, _) = rules(&["test"], text, "");
+        assert_eq!(code, 0, "{out}");
+    }
+
+    #[test]
     fn the_builtin_rules_pass_their_tests() {
         let (code, out, _) = observatory(&["rules", "check"], &[], "");
         assert!(code == 0 && out.ends_with(": ok\n"), "{out}");

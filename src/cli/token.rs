@@ -72,6 +72,7 @@ pub(super) struct Revoke {
 /// Where the tokens are.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[command(mut_arg("url", |it| it.help("Server that holds the tokens [env: OBSERVATORY_URL] [default: none, the data directory is used]")))]
 struct Place {
     /// Data directory, while no server runs on it [default: that of the configuration]
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
