@@ -129,3 +129,6 @@ pub struct NativeView<'a> {
     /// Index and count of the buckets of negative values, ascending by index.
     pub negative: &'a [(i32, u64)],
 }
+
+#[cfg(test)]
+mod tests;
