@@ -227,6 +227,18 @@ impl Writer {
         self.window.contains(identity)
     }
 
+    /// The sequence number that the next event will get.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The key that hashes ids in this store.
+    #[must_use]
+    pub fn id_key(&self) -> &IdKey {
+        &self.journal.key
+    }
+
     /// Ids that are remembered.
     #[must_use]
     pub fn known_ids(&self) -> usize {

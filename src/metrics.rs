@@ -18,6 +18,7 @@ mod render;
 mod series;
 mod snapshot;
 mod spans;
+pub mod trial;
 mod zero;
 
 pub use own::Own;
