@@ -123,8 +123,13 @@ pub struct Part {
 
 impl Part {
     /// Evaluates `event` into `updates` and returns what was added.
-    pub fn evaluate(rules: &RuleSet, event: &crate::event::Event<'_>, updates: &mut Updates) -> Self {
-        let lengths = |it: &Updates| (it.ops.len(), it.spans.len(), it.errors.len(), it.unmatched.len());
+    pub fn evaluate(
+        rules: &RuleSet,
+        event: &crate::event::Event<'_>,
+        updates: &mut Updates,
+    ) -> Self {
+        let lengths =
+            |it: &Updates| (it.ops.len(), it.spans.len(), it.errors.len(), it.unmatched.len());
         let before = lengths(updates);
         rules.evaluate(event, updates);
         let after = lengths(updates);
@@ -181,9 +186,12 @@ impl Projection {
     pub fn use_rules(&mut self, rules: Arc<RuleSet>, now_ms: i64) {
         let mut families: HashMap<_, _> =
             self.families.drain(..).map(|it| (it.shared.spec.name.clone(), it)).collect();
-        let mut spans: HashMap<_, _> = self.spans.drain(..).map(|it| (it.spec.name.clone(), it)).collect();
+        let mut spans: HashMap<_, _> =
+            self.spans.drain(..).map(|it| (it.spec.name.clone(), it)).collect();
         for spec in rules.families() {
-            let old = families.remove(&spec.name).filter(|it| it.shared.spec.fingerprint == spec.fingerprint);
+            let old = families
+                .remove(&spec.name)
+                .filter(|it| it.shared.spec.fingerprint == spec.fingerprint);
             self.families.push(match old {
                 Some(old) => old.with_spec(spec.clone()),
                 None => Family::new(spec.clone(), now_ms, &self.shared.holds),
@@ -223,8 +231,7 @@ impl Projection {
             let Some(state) = self.spans.get(at) else { continue };
             let effects = state.lock().apply(&state.spec, updates, op, received_ms);
             let trace = op.exemplar.and_then(|it| updates.exemplars.get(it as usize).copied());
-            let exemplar =
-                trace.map(|trace| Exemplar { trace, value: 0.0, time: op.time });
+            let exemplar = trace.map(|trace| Exemplar { trace, value: 0.0, time: op.time });
             self.apply_effects(at, effects, exemplar, received_ms);
         }
         for (family, error) in updates.errors.get(part.errors.clone()).unwrap_or_default() {
@@ -241,11 +248,18 @@ impl Projection {
     fn apply_op(&mut self, updates: &Updates, op: &Op, received_ms: i64) {
         let trace = op.exemplar.and_then(|it| updates.exemplars.get(it as usize).copied());
         let exemplar = trace.map(|trace| {
-            let (Change::Count(value) | Change::Set(value) | Change::Add(value) | Change::Observe(value)) =
-                op.change;
+            let (Change::Count(value)
+            | Change::Set(value)
+            | Change::Add(value)
+            | Change::Observe(value)) = op.change;
             Exemplar { trace, value, time: crate::event::Time::from_millis(received_ms) }
         });
-        self.change(op.family as usize, updates.text(op.labels), op.change, (exemplar, received_ms));
+        self.change(
+            op.family as usize,
+            updates.text(op.labels),
+            op.change,
+            (exemplar, received_ms),
+        );
     }
 
     fn change(
@@ -278,7 +292,9 @@ impl Projection {
         let (duration, unmatched, abandoned) = (spec.duration, spec.unmatched_ends, spec.abandoned);
         for effect in effects {
             let (family, labels, change) = match effect {
-                Effect::Ended(labels, seconds) => (Some(duration), labels, Change::Observe(seconds)),
+                Effect::Ended(labels, seconds) => {
+                    (Some(duration), labels, Change::Observe(seconds))
+                }
                 Effect::Unmatched => (unmatched, String::new(), Change::Count(1.0)),
                 Effect::Abandoned => (Some(abandoned), String::new(), Change::Count(1.0)),
                 Effect::TooMany => {
@@ -352,3 +368,6 @@ impl Metrics {
 fn has_series(kind: &FamilyKind) -> bool {
     !matches!(kind, FamilyKind::SpanGauge(..))
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,9 @@ pub enum OpenError {
     #[error(transparent)]
     Journal(#[from] journal::OpenError),
     /// The journal cannot be replayed.
-    #[error("cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory")]
+    #[error(
+        "cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory"
+    )]
     Replay(#[from] journal::QueryError),
     /// The snapshot is damaged.
     #[error(transparent)]
@@ -253,11 +255,18 @@ impl Pipeline {
         let own = own::Own::default();
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let writer =
-            writer::Writer::new(&config, store, journal_writer, projection, (Arc::clone(&failure), own.clone()))?;
-        let writer =
-            thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run(&commands))?;
-        let merger = thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
+        let writer = writer::Writer::new(
+            &config,
+            store,
+            journal_writer,
+            projection,
+            (Arc::clone(&failure), own.clone()),
+        )?;
+        let writer = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.run(&commands))?;
+        let merger =
+            thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
         Ok(Self {
             inner: Arc::new(Inner {
                 queue,
@@ -385,7 +394,8 @@ impl Pipeline {
     #[must_use]
     pub fn health(&self) -> Health {
         let inner = &self.inner;
-        let queue = if inner.queued.is_full() { Err("the queue is full".to_owned()) } else { Ok(()) };
+        let queue =
+            if inner.queued.is_full() { Err("the queue is full".to_owned()) } else { Ok(()) };
         Health {
             store: inner.failure.load().as_deref().map_or(Ok(()), |it| Err(it.clone())),
             queue,

@@ -208,7 +208,8 @@ impl Family {
             return labels.to_owned();
         }
         let mut values: Vec<(&str, &str)> = labels::escaped_pairs(labels).collect();
-        for ((at, limit), admitted) in self.shared.spec.label_limits.iter().zip(&mut self.admitted) {
+        for ((at, limit), admitted) in self.shared.spec.label_limits.iter().zip(&mut self.admitted)
+        {
             let Some((_, value)) = values.get_mut(*at) else { continue };
             if admitted.contains(*value) {
                 continue;
@@ -235,7 +236,10 @@ impl Family {
                 }
                 escaped_block(&values)
             };
-            group = group.iter().flat_map(|it| outputs.iter().map(move |output| with(it, output))).collect();
+            group = group
+                .iter()
+                .flat_map(|it| outputs.iter().map(move |output| with(it, output)))
+                .collect();
         }
         for it in group {
             if self.index.len() < self.shared.spec.limit && self.find(&it).is_none() {
@@ -251,7 +255,14 @@ impl Family {
             _ => None,
         };
         let (updated_ms, created_ms) = (now_ms, now_ms);
-        Series { labels: labels.into(), updated_ms, created_ms, used: true, extra, ..Series::default() }
+        Series {
+            labels: labels.into(),
+            updated_ms,
+            created_ms,
+            used: true,
+            extra,
+            ..Series::default()
+        }
     }
 
     /// Puts a series back as it was stored, in the place of one with the same labels if there is one.
@@ -273,7 +284,8 @@ impl Family {
             self.remove(old);
         }
         let data = Arc::clone(&self.shared.data);
-        let place = self.free.pop().unwrap_or_else(|| u32::try_from(self.index.len()).unwrap_or(u32::MAX));
+        let place =
+            self.free.pop().unwrap_or_else(|| u32::try_from(self.index.len()).unwrap_or(u32::MAX));
         let hash = xxh3_64(series.labels.as_bytes());
         data.put(place, series);
         self.index.insert_unique(hash, place, |it| data.hash_at(*it));
@@ -370,7 +382,9 @@ fn unique_key(spec: &FamilySpec, block: &str) -> Option<String> {
         return None;
     }
     let values: Vec<_> = labels::escaped_pairs(block).collect();
-    Some(escaped_block(&spec.unique_by.iter().filter_map(|it| values.get(*it).copied()).collect::<Vec<_>>()))
+    Some(escaped_block(
+        &spec.unique_by.iter().filter_map(|it| values.get(*it).copied()).collect::<Vec<_>>(),
+    ))
 }
 
 /// A block of values that are escaped already.

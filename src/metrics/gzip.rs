@@ -23,7 +23,10 @@ struct Part {
 }
 
 /// Compresses the chunks that `produce` hands to its argument, in order, with up to `threads` helpers.
-pub(super) fn compress(threads: usize, produce: impl FnOnce(&mut dyn FnMut(Vec<u8>))) -> Vec<Bytes> {
+pub(super) fn compress(
+    threads: usize,
+    produce: impl FnOnce(&mut dyn FnMut(Vec<u8>)),
+) -> Vec<Bytes> {
     let (work, todo) = mpsc::sync_channel::<(usize, Vec<u8>)>(2 * threads);
     let todo = Mutex::new(todo);
     let parts = Mutex::new(Vec::new());
@@ -121,7 +124,8 @@ mod tests {
     fn reads_back_as_one_member() {
         check(&[]);
         check(&[b"hello".to_vec()]);
-        let text = |n: usize| (0..n).flat_map(|i| format!("a{{b=\"{i}\"}} {i}\n").into_bytes()).collect();
+        let text =
+            |n: usize| (0..n).flat_map(|i| format!("a{{b=\"{i}\"}} {i}\n").into_bytes()).collect();
         check(&[text(10), text(10_000), text(1), text(50_000)]);
         let noise: Vec<u8> = (0..200_000u64)
             .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56).to_le_bytes()[0])

@@ -121,7 +121,9 @@ impl Native {
             }
             Err(at) => side.insert(at, (index, 1)),
         }
-        while self.positive.len() + self.negative.len() > spec.max_buckets && self.schema > MIN_SCHEMA {
+        while self.positive.len() + self.negative.len() > spec.max_buckets
+            && self.schema > MIN_SCHEMA
+        {
             self.schema -= 1;
             halve(&mut self.positive);
             halve(&mut self.negative);
@@ -134,7 +136,9 @@ impl Native {
         let mut side = || {
             let n = reader.size()?;
             let index = |it| i32::try_from(it).map_err(|_| DecodeError::Malformed);
-            (0..n).map(|_| Ok((index(reader.signed()?)?, reader.varint()?))).collect::<Result<_, DecodeError>>()
+            (0..n)
+                .map(|_| Ok((index(reader.signed()?)?, reader.varint()?)))
+                .collect::<Result<_, DecodeError>>()
         };
         Ok(Self { schema, zero_count, positive: side()?, negative: side()? })
     }
@@ -175,9 +179,15 @@ mod tests {
 
     #[test]
     fn edges_belong_to_the_bucket_below() {
-        for (value, schema, index) in
-            [(1.0, 0, 0), (2.0, 0, 1), (2.1, 0, 2), (0.5, 0, -1), (4.0, 3, 16), (4.1, 3, 17), (16.0, -2, 1)]
-        {
+        for (value, schema, index) in [
+            (1.0, 0, 0),
+            (2.0, 0, 1),
+            (2.1, 0, 2),
+            (0.5, 0, -1),
+            (4.0, 3, 16),
+            (4.1, 3, 17),
+            (16.0, -2, 1),
+        ] {
             assert_eq!(bucket_index(value, schema), index, "{value} at {schema}");
         }
     }

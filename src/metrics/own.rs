@@ -4,7 +4,9 @@ use super::{Metrics, has_series};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge},
+    metrics::{
+        MetricType, counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge,
+    },
     registry::Registry,
 };
 use std::{
@@ -43,7 +45,9 @@ struct UnmatchedLabels {
 impl Own {
     pub(super) fn rule_error(&self, metric: &str, reason: &'static str) {
         if !self.paused.load(Ordering::Relaxed) {
-            self.rule_errors.get_or_create(&RuleErrorLabels { metric: metric.to_owned(), reason }).inc();
+            self.rule_errors
+                .get_or_create(&RuleErrorLabels { metric: metric.to_owned(), reason })
+                .inc();
         }
     }
 
@@ -53,7 +57,8 @@ impl Own {
         }
         let mut types = self.unmatched_types.lock().unwrap_or_else(PoisonError::into_inner);
         let known = types.contains(event_type);
-        let event_type = if known || types.len() < MAX_UNMATCHED_TYPES { event_type } else { "_overflow" };
+        let event_type =
+            if known || types.len() < MAX_UNMATCHED_TYPES { event_type } else { "_overflow" };
         if !known {
             types.insert(event_type.to_owned());
         }
@@ -123,11 +128,16 @@ impl Collector for Series {
             let labels = [("metric", it.spec.name.as_str())];
             ConstCounter::new(it.data.overflowed()).encode(overflow.encode_family(&labels)?)?;
         }
-        let mut open =
-            encoder.encode_descriptor("open_spans", "Spans that are open", None, MetricType::Gauge)?;
+        let mut open = encoder.encode_descriptor(
+            "open_spans",
+            "Spans that are open",
+            None,
+            MetricType::Gauge,
+        )?;
         for it in &view.spans {
             let n = it.lock().len();
-            ConstGauge::new(number(n)).encode(open.encode_family(&[("span", it.spec.name.as_str())])?)?;
+            ConstGauge::new(number(n))
+                .encode(open.encode_family(&[("span", it.spec.name.as_str())])?)?;
         }
         Ok(())
     }

@@ -6,7 +6,9 @@ use super::gzip;
 use super::series::{Exemplar, Extra, Series};
 use super::{Metrics, View, has_series};
 use crate::exposition;
-use crate::exposition::{Encoder, FamilyHead, Format, HistogramView, Kind, MetricFamily, NativeView, Options};
+use crate::exposition::{
+    Encoder, FamilyHead, Format, HistogramView, Kind, MetricFamily, NativeView, Options,
+};
 use crate::rules::{FamilyKind, FamilySpec, HistogramSpec};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -138,9 +140,16 @@ impl Page<'_> {
         match (&spec.kind, series.extra.as_deref()) {
             (FamilyKind::Counter, Some(Extra::Exemplar(it))) if !zero => {
                 let labels = it.labels();
-                self.encoder.counter(&series.labels, value, created_ms, Some(&view_of(it, &labels)));
+                self.encoder.counter(
+                    &series.labels,
+                    value,
+                    created_ms,
+                    Some(&view_of(it, &labels)),
+                );
             }
-            (FamilyKind::Counter, _) => self.encoder.counter(&series.labels, value, created_ms, None),
+            (FamilyKind::Counter, _) => {
+                self.encoder.counter(&series.labels, value, created_ms, None)
+            }
             (FamilyKind::Histogram(spec), Some(Extra::Histogram(it))) => {
                 if zero {
                     self.histogram(spec, series, &super::histogram::Histogram::new(spec));
@@ -152,7 +161,12 @@ impl Page<'_> {
         }
     }
 
-    fn histogram(&mut self, spec: &HistogramSpec, series: &Series, it: &super::histogram::Histogram) {
+    fn histogram(
+        &mut self,
+        spec: &HistogramSpec,
+        series: &Series,
+        it: &super::histogram::Histogram,
+    ) {
         let labels: Vec<String> =
             it.exemplars.iter().map(|it| it.map(|it| it.labels()).unwrap_or_default()).collect();
         let exemplars: Vec<_> = it
@@ -168,15 +182,18 @@ impl Page<'_> {
             positive: &native.positive,
             negative: &native.negative,
         });
-        self.encoder.histogram(&series.labels, &HistogramView {
-            count: it.count,
-            sum: it.sum,
-            bounds: &spec.bounds,
-            counts: &it.counts,
-            created_ms: Some(series.created_ms),
-            exemplars: &exemplars,
-            native,
-        });
+        self.encoder.histogram(
+            &series.labels,
+            &HistogramView {
+                count: it.count,
+                sum: it.sum,
+                bounds: &spec.bounds,
+                counts: &it.counts,
+                created_ms: Some(series.created_ms),
+                exemplars: &exemplars,
+                native,
+            },
+        );
     }
 
     fn span_gauge(&mut self, spec: &FamilySpec) {

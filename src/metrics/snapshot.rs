@@ -62,7 +62,8 @@ impl Projection {
     pub fn restore(&mut self, table: &Table) -> Result<u64, RestoreError> {
         let Some(manifest) = read_manifest(table)? else { return Ok(0) };
         for number in 0..manifest.pieces {
-            let damaged = |source| RestoreError::Damaged { what: format!("piece {number}"), source };
+            let damaged =
+                |source| RestoreError::Damaged { what: format!("piece {number}"), source };
             let value = table.get(&piece_key(manifest.generation, number))?;
             let value = value.ok_or(damaged(DecodeError::Malformed))?;
             let piece = codec::unseal(VERSION, &value).map_err(damaged)?;
@@ -89,7 +90,9 @@ impl Projection {
                 }
             }
             KIND_SPANS => {
-                let same = |it: &&super::SpanState| it.spec.name == name && it.spec.fingerprint == fingerprint;
+                let same = |it: &&super::SpanState| {
+                    it.spec.name == name && it.spec.fingerprint == fingerprint
+                };
                 if let Some(state) = self.spans.iter().find(same) {
                     *state.lock() = Spans::decode(&mut reader)?;
                 }
@@ -114,7 +117,9 @@ impl Projection {
         let evicted: Vec<_> = self.families.iter_mut().map(|it| it.evict(now_ms)).collect();
         let res = self.write_snapshot((store, table), next, now_ms, &evicted);
         match res {
-            Ok(()) => self.resumed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear(),
+            Ok(()) => {
+                self.resumed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear()
+            }
             Err(_) => {
                 for (family, (kept, forgotten)) in self.families.iter_mut().zip(evicted) {
                     for it in kept.into_iter().chain(forgotten) {
@@ -185,7 +190,12 @@ impl Projection {
     }
 
     /// Forgets the series that were put away too long ago.
-    fn sweep_dormant(&mut self, table: &Table, now_ms: i64, batch: &mut Batch) -> Result<(), StoreError> {
+    fn sweep_dormant(
+        &mut self,
+        table: &Table,
+        now_ms: i64,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         self.swept_ms = now_ms;
         for family in &self.families {
             let spec = &family.shared.spec;

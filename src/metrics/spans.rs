@@ -82,7 +82,8 @@ impl Spans {
             Edge::End { end_labels, duration } => {
                 let end_labels = updates.text(end_labels);
                 if let Some(open) = self.close(key) {
-                    let seconds = duration.unwrap_or_else(|| op.time.seconds_since(open.started).max(0.0));
+                    let seconds =
+                        duration.unwrap_or_else(|| op.time.seconds_since(open.started).max(0.0));
                     res.push(Effect::Ended(labels::join(&open.labels, end_labels), seconds));
                     return res;
                 }
@@ -155,7 +156,9 @@ impl Spans {
             // Every success is an end then, and almost none has a failure to end.
             return;
         }
-        if self.orphans.len() >= spec.max_open || self.orphans.insert(key.to_owned(), orphan).is_some() {
+        if self.orphans.len() >= spec.max_open
+            || self.orphans.insert(key.to_owned(), orphan).is_some()
+        {
             res.push(Effect::Unmatched);
         }
     }
@@ -185,7 +188,12 @@ impl Spans {
     }
 
     /// The samples of a gauge at `now_ms`, per label block.
-    pub(super) fn gauge(&self, spec: &SpanSpec, gauge: SpanGauge, now_ms: i64) -> BTreeMap<&str, f64> {
+    pub(super) fn gauge(
+        &self,
+        spec: &SpanSpec,
+        gauge: SpanGauge,
+        now_ms: i64,
+    ) -> BTreeMap<&str, f64> {
         let mut res = BTreeMap::new();
         match gauge {
             SpanGauge::InFlight => {
@@ -194,7 +202,9 @@ impl Spans {
             SpanGauge::Stuck => {
                 res.extend(self.groups.keys().map(|it| (it.as_str(), 0.0)));
                 let limit_ms = spec.stuck_after.map_or(i64::MAX, millis);
-                for open in self.open.values().filter(|it| now_ms - it.started.as_millis() > limit_ms) {
+                for open in
+                    self.open.values().filter(|it| now_ms - it.started.as_millis() > limit_ms)
+                {
                     *res.entry(open.labels.as_str()).or_default() += 1.0;
                 }
             }

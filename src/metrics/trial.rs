@@ -46,8 +46,12 @@ fn run_one(rules: &Arc<RuleSet>, test: &RuleTest) -> Outcome {
         match (expected.value, found.map(|it| it.value)) {
             (Some(wanted), Some(value)) if close(wanted, value) => {}
             (None, None) => {}
-            (Some(wanted), Some(value)) => failures.push(format!("{series}: expected {wanted}, got {value}")),
-            (Some(wanted), None) => failures.push(format!("{series}: expected {wanted}, but there is none")),
+            (Some(wanted), Some(value)) => {
+                failures.push(format!("{series}: expected {wanted}, got {value}"))
+            }
+            (Some(wanted), None) => {
+                failures.push(format!("{series}: expected {wanted}, but there is none"))
+            }
             (None, Some(value)) => failures.push(format!("{series}: expected none, got {value}")),
         }
     }
@@ -76,7 +80,12 @@ fn fold(rules: &Arc<RuleSet>, test: &RuleTest) -> String {
     }
     let settled = now.saturating_add(SETTLE).as_millis();
     projection.tick(settled);
-    let rendered = projection.metrics().render((crate::exposition::negotiate(None), false), false, now.as_millis(), &[]);
+    let rendered = projection.metrics().render(
+        (crate::exposition::negotiate(None), false),
+        false,
+        now.as_millis(),
+        &[],
+    );
     String::from_utf8_lossy(&rendered.chunks.concat()).into_owned()
 }
 
@@ -113,9 +122,12 @@ tests:
 "#;
         let rules = Arc::new(RuleSet::parse(text).unwrap());
         let failures = run(&rules).remove(0).failures;
-        assert_eq!(failures, [
-            "a_total{x=\"1\"}: expected 2, got 1",
-            "a_total{x=\"2\"}: expected 1, but there is none",
-        ]);
+        assert_eq!(
+            failures,
+            [
+                "a_total{x=\"1\"}: expected 2, got 1",
+                "a_total{x=\"2\"}: expected 1, but there is none",
+            ]
+        );
     }
 }

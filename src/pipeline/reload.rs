@@ -32,7 +32,8 @@ impl Pipeline {
         let _one_at_a_time = inner.reloading.lock().await;
         let file = inner.rules_file.clone();
         let loaded = tokio::task::spawn_blocking(move || load(file.as_deref())).await;
-        let loaded = loaded.unwrap_or_else(|_| Err(ReloadError("loading the rules failed".to_owned())));
+        let loaded =
+            loaded.unwrap_or_else(|_| Err(ReloadError("loading the rules failed".to_owned())));
         let rules = match loaded {
             Ok(rules) => Arc::new(rules),
             Err(error) => {
@@ -65,7 +66,9 @@ impl Pipeline {
         loop {
             time::sleep(interval).await;
             let path = file.clone();
-            let Ok(found) = tokio::task::spawn_blocking(move || read(&path)).await else { continue };
+            let Ok(found) = tokio::task::spawn_blocking(move || read(&path)).await else {
+                continue;
+            };
             let found = found.ok();
             if found.is_some() && found != tried {
                 // A bad file is reported once, not at every look; the reload itself says how it went.
@@ -78,7 +81,8 @@ impl Pipeline {
     /// Puts an order into the queue, waiting for a place.
     pub(super) async fn order(&self, command: Command) {
         let pipeline = self.clone();
-        let sent = tokio::task::spawn_blocking(move || pipeline.inner.queue.send(command).is_ok()).await;
+        let sent =
+            tokio::task::spawn_blocking(move || pipeline.inner.queue.send(command).is_ok()).await;
         if !matches!(sent, Ok(true)) {
             tracing::debug!("the writer is gone");
         }
@@ -89,7 +93,8 @@ impl Pipeline {
 pub(super) fn load(file: Option<&Path>) -> Result<RuleSet, ReloadError> {
     let Some(file) = file else { return Ok(RuleSet::builtin()) };
     let name = file.display();
-    let text = read(file).map_err(|error| ReloadError(format!("cannot read the rules {name}: {error}")))?;
+    let text = read(file)
+        .map_err(|error| ReloadError(format!("cannot read the rules {name}: {error}")))?;
     RuleSet::parse(&text).map_err(|it| ReloadError(it.with_origin(&name.to_string()).to_string()))
 }
 

@@ -74,7 +74,12 @@ impl Pipeline {
         let pipeline = self.clone();
         let rendered = tokio::task::spawn_blocking(move || {
             let own = pipeline.own_families();
-            pipeline.inner.metrics.render((format.format, format.gzip), held, now().as_millis(), &own)
+            pipeline.inner.metrics.render(
+                (format.format, format.gzip),
+                held,
+                now().as_millis(),
+                &own,
+            )
         });
         let Ok(rendered) = rendered.await else { return Rendered { chunks: Arc::new([]), len: 0 } };
         let kept = (rendered.len <= KEEP_BYTES).then(|| Arc::clone(&rendered.chunks));

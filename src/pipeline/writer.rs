@@ -1,7 +1,7 @@
 //! The one thread that changes things.
 
 use super::own::Own;
-use super::{Append, Command, Config, Durability, Duplicates, OpenError, SubmitError, now};
+use super::{Append, Command, Config, Duplicates, Durability, OpenError, SubmitError, now};
 use crate::codec;
 use crate::event::Time;
 use crate::journal;
@@ -60,7 +60,8 @@ pub(super) fn recover(
             .unwrap_or(now.as_millis()),
         None => i64::MIN,
     };
-    let mut projection = Projection::new(Arc::clone(rules), config.metrics, Some(table.clone()), mark_ms);
+    let mut projection =
+        Projection::new(Arc::clone(rules), config.metrics, Some(table.clone()), mark_ms);
     projection.use_rules(Arc::clone(rules), now.as_millis());
     let metrics = projection.metrics();
     metrics.own().pause(true);
@@ -76,7 +77,11 @@ pub(super) fn recover(
     metrics.own().pause(false);
     if replayed > 0 {
         let millis = started.elapsed().as_millis();
-        tracing::info!(replayed.events = replayed, duration_ms = millis, "replayed {replayed} events");
+        tracing::info!(
+            replayed.events = replayed,
+            duration_ms = millis,
+            "replayed {replayed} events"
+        );
     }
     projection.tick(now.as_millis());
     Ok(projection)
@@ -124,7 +129,9 @@ impl Writer {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.projection.tick(now().as_millis());
-                if self.snapshot_at.elapsed() >= self.snapshot_interval && self.next != self.snapshot_next {
+                if self.snapshot_at.elapsed() >= self.snapshot_interval
+                    && self.next != self.snapshot_next
+                {
                     self.snapshot();
                 }
             }
@@ -134,7 +141,9 @@ impl Writer {
 
     fn patience(&self) -> Duration {
         match (self.durability, self.unflushed) {
-            (Durability::Relaxed(every), Some(since)) => every.saturating_sub(since.elapsed()).min(TICK),
+            (Durability::Relaxed(every), Some(since)) => {
+                every.saturating_sub(since.elapsed()).min(TICK)
+            }
             _ => TICK,
         }
     }
@@ -290,7 +299,10 @@ impl Writer {
         let rules = Arc::clone(self.projection.rules());
         let mut updates = Updates::default();
         let events = append.segments.iter().flat_map(Segment::events).flatten();
-        let mut parts = events.map(|it| Part::evaluate(&rules, &it, &mut updates)).collect::<Vec<_>>().into_iter();
+        let mut parts = events
+            .map(|it| Part::evaluate(&rules, &it, &mut updates))
+            .collect::<Vec<_>>()
+            .into_iter();
         let part = |at| match duplicates.binary_search(&at) {
             Ok(_) => Part::default(),
             Err(_) => parts.next().unwrap_or_default(),
@@ -328,7 +340,9 @@ impl Writer {
                 self.unflushed = None;
                 self.own.snapshotted(started.elapsed());
             }
-            Err(error) => tracing::error!(%error, "storing a snapshot of the metrics failed; will retry"),
+            Err(error) => {
+                tracing::error!(%error, "storing a snapshot of the metrics failed; will retry")
+            }
         }
     }
 
