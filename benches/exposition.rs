@@ -1,7 +1,6 @@
 //! The inner loop of a scrape: a million series, each a boxed label block and a number.
 //!
 //! `cargo bench --bench exposition`; the time per element is the time per series.
-#![expect(missing_docs, reason = "criterion's macros generate undocumented items")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use observatory::exposition::{

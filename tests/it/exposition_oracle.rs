@@ -5,7 +5,6 @@
 //! directory with newer peers in `usr/bin`. A test whose program is missing is skipped, except in CI.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "tests fail by panic, say what they skip, and find programs through the environment"
@@ -43,7 +42,9 @@ struct Series {
     value: f64,
     counts: [u32; 9],
     trace: String,
+    /// Native buckets, which hold the same observations as the classic ones.
     positive: Vec<(i32, u64)>,
+    negative: Vec<(i32, u64)>,
 }
 
 #[derive(Debug)]
@@ -76,16 +77,24 @@ fn families() -> Vec<Family> {
 }
 
 fn series() -> impl Strategy<Value = Series> {
-    let buckets = proptest::collection::btree_map(-500_i32..500, 1_u64..1 << 40, 0..8);
     let labels = vec(any::<String>(), 0..4);
     let counts = proptest::array::uniform9(0_u32..1000);
-    (labels, any::<f64>(), counts, "[0-9a-f]{32}", buckets).prop_map(
-        |(values, value, counts, trace, buckets)| Series {
-            labels: values.into_iter().enumerate().map(|(at, it)| (format!("l{at}"), it)).collect(),
-            value,
-            counts,
-            trace,
-            positive: buckets.into_iter().collect(),
+    let gaps = proptest::array::uniform9(1_i32..6);
+    (labels, any::<f64>(), counts, "[0-9a-f]{32}", gaps).prop_map(
+        |(values, value, counts, trace, gaps)| {
+            // Some histograms are empty.
+            let counts = if trace.starts_with('0') { [0; 9] } else { counts };
+            let mut index = -20;
+            let native = counts.iter().zip(gaps).map(|(count, gap)| {
+                index += gap;
+                (index, u64::from(*count))
+            });
+            let native: Vec<_> = native.filter(|(_, count)| *count > 0).collect();
+            let (negative, positive) = native.split_at(native.len() / 3);
+            let labels =
+                values.into_iter().enumerate().map(|(at, it)| (format!("l{at}"), it)).collect();
+            let (positive, negative) = (positive.to_vec(), negative.to_vec());
+            Series { labels, value, counts, trace, positive, negative }
         },
     )
 }
@@ -143,7 +152,7 @@ fn encode_series(encoder: &mut Encoder, kind: Kind, series: &Series) {
                     zero_threshold: 0.0,
                     zero_count: 0,
                     positive: &series.positive,
-                    negative: &series.positive,
+                    negative: &series.negative,
                 }),
             },
         ),
@@ -156,7 +165,7 @@ fn bits(value: f64) -> String {
     if value.is_nan() { "nan".to_owned() } else { format!("{:016x}", value.to_bits()) }
 }
 
-fn sample(name: &str, labels: &[(String, String)], value: f64, exemplar: Option<Value>) -> Value {
+fn sample(name: &str, labels: &[(String, String)], value: f64, exemplar: Option<&Value>) -> Value {
     let mut labels = labels.to_vec();
     labels.sort();
     // Python reads `-0` as an integer, which has no sign.
@@ -194,7 +203,7 @@ fn series_samples(res: &mut Vec<Value>, family: &Family, series: &Series, open_m
         res
     };
     match family.kind {
-        Kind::Counter => res.push(sample(name, labels, sum, exemplar)),
+        Kind::Counter => res.push(sample(name, labels, sum, exemplar.as_ref())),
         Kind::Summary => {
             res.push(sample(name, &with("quantile", "0.5"), sum, None));
             res.push(sample(name, &with("quantile", "0.99"), 1.0, None));
@@ -205,7 +214,7 @@ fn series_samples(res: &mut Vec<Value>, family: &Family, series: &Series, open_m
             let mut below = 0;
             for (at, (le, count)) in LES.iter().zip(series.counts).enumerate() {
                 below += count;
-                let exemplar = exemplar.clone().filter(|_| at == 1);
+                let exemplar = exemplar.as_ref().filter(|_| at == 1);
                 let bucket = format!("{name}_bucket");
                 res.push(sample(&bucket, &with("le", le), below.into(), exemplar));
             }
@@ -260,7 +269,7 @@ fn metric(kind: Kind, series: &Series) -> Value {
                 "zero_threshold": bits(0.0),
                 "zero_count": 0,
                 "positive": series.positive,
-                "negative": series.positive,
+                "negative": series.negative,
                 "noop_span": none,
                 "exemplars": [trace],
                 "start": start,
