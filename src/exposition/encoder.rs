@@ -129,11 +129,10 @@ impl Encoder {
     /// empty one with the capacity of a chunk: memory that was written before is much faster than fresh
     /// memory.
     pub fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
-        let out = match &mut self.inner {
-            Inner::Text(it) => it.out(),
-            Inner::Protobuf(it) => it.out(),
-        };
-        std::mem::replace(out, buffer)
+        match &mut self.inner {
+            Inner::Text(it) => it.replace(buffer),
+            Inner::Protobuf(it) => it.replace(buffer),
+        }
     }
 }
 

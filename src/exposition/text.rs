@@ -57,8 +57,8 @@ impl Text {
         }
     }
 
-    pub(super) fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
+    pub(super) fn replace(&mut self, buffer: Vec<u8>) -> Vec<u8> {
+        std::mem::replace(&mut self.out, buffer)
     }
 
     pub(super) fn buffered(&self) -> usize {
