@@ -1,6 +1,6 @@
 //! Real Prometheus servers, the system's 2.42 and a current 3.x, scrape the real server.
 
-use crate::support::{Peer, Prometheus, Samples, Server, Settings, cli, promtool};
+use crate::support::{Peer, Prometheus, Samples, Server, Settings, cli, promtool, python};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use std::{
@@ -252,4 +252,34 @@ fn the_formats_agree() {
     assert!(head.body.is_empty());
     let nothing_fits = get(&[("accept", "image/png")]);
     assert!(nothing_fits.header("content-type").starts_with("text/plain"));
+}
+
+/// The official parser reads what it does not know the author of, and finds every sample.
+#[test]
+fn the_official_python_parser_reads_every_byte() {
+    let Some(python) = python() else { return };
+    let server = Server::start_with_rules(RULES, Settings::new());
+    let mut client = server.client();
+    for text in ["plain", "\"quoted\"", "back\\slash", "new\nline", "🦀", "{}", "#"] {
+        client.event(&order(text, 150)).expect(202);
+    }
+    let accept = "application/openmetrics-text;version=1.0.0";
+    for (module, accept) in [("parser", "text/plain"), ("openmetrics.parser", accept)] {
+        let page = client.request("GET", "/metrics", &[("accept", accept)], b"").expect(200);
+        let script = format!(
+            "import sys\n\
+             from prometheus_client.{module} import text_string_to_metric_families as parse\n\
+             page = sys.stdin.buffer.read().decode()\n\
+             samples = [s for f in parse(page) for s in f.samples]\n\
+             orders = {{s.labels['shop']: s.value for s in samples if s.name == 'shop_orders_total'}}\n\
+             assert len(orders) == 7 and set(orders.values()) == {{1.0}}, orders\n\
+             assert 'new\\nline' in orders and 'back\\\\slash' in orders, orders\n"
+        );
+        let mut run = Command::new(&python);
+        run.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut run = run.stderr(Stdio::piped()).spawn().unwrap();
+        run.stdin.take().unwrap().write_all(&page.body).unwrap();
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{module}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -12,7 +12,7 @@ pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;
 pub(crate) use server::{Server, all_bytes, cli, refused};
 pub(crate) use settings::Settings;
-pub(crate) use tools::{prometheus, promtool, python};
+pub(crate) use tools::{promtool, python};
 
 use std::{
     fmt::Debug,

@@ -211,11 +211,10 @@ impl Server {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut running = self.running.take().expect("the server runs");
         let log = Arc::clone(&self.log);
-        let ended = eventually(STOP, || match running.0.try_wait() {
+        eventually(STOP, || match running.0.try_wait() {
             Ok(Some(it)) => Ok(it),
             other => Err(format!("{other:?}\n{}", log.lock().unwrap())),
-        });
-        ended
+        })
     }
 
     /// Bytes of memory that the process holds.
