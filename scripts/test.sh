@@ -61,7 +61,7 @@ install_python() {
   export OBSERVATORY_TEST_PYTHON=$venv/bin/python
 }
 
-export OBSERVATORY_TEST_PEERS=${OBSERVATORY_TEST_PEERS:-$PWD/peers/usr/bin}
+export OBSERVATORY_TEST_PEERS=${OBSERVATORY_TEST_PEERS:-$PWD/peers}
 install_packages
 install_peers
 install_python

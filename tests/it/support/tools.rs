@@ -25,7 +25,7 @@ fn of_peer(peer: Peer, program: &str) -> Option<PathBuf> {
         Peer::System => on_path(program),
         Peer::Current => {
             let chosen = variable("OBSERVATORY_TEST_PEERS").map(PathBuf::from);
-            existing(chosen.unwrap_or_else(|| root().join("peers/usr/bin")).join(program))
+            existing(chosen.unwrap_or_else(|| root().join("peers")).join("usr/bin").join(program))
         }
     };
     required(&format!("{program} ({peer:?}; scripts/test.sh sets it up)"), found)
