@@ -296,6 +296,11 @@ impl Pipeline {
 
     /// Takes `events` to be stored and counted. The work that depends on the body is done before this
     /// returns; the future waits for the commit and may be dropped without undoing anything.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full, the server is stopping, or the store cannot be written. Nothing was accepted
+    /// then, except that a store that failed between writing and flushing may have kept it.
     pub fn submit(
         &self,
         events: Vec<NewEvent<'_>>,
@@ -305,7 +310,7 @@ impl Pipeline {
         let queued = self.queue(events, received);
         let own = self.inner.own.clone();
         async move {
-            let (ids, answer) = queued?;
+            let Waiting { ids, answer } = queued?;
             let duplicates = match answer {
                 Some(it) => it.await.unwrap_or(Err(SubmitError::Stopping))?,
                 None => Vec::new(),
@@ -317,18 +322,10 @@ impl Pipeline {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "one caller, right above")]
-    fn queue(
-        &self,
-        events: Vec<NewEvent<'_>>,
-        received: Time,
-    ) -> Result<
-        (Vec<EventId<'static>>, Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>),
-        SubmitError,
-    > {
+    fn queue(&self, events: Vec<NewEvent<'_>>, received: Time) -> Result<Waiting, SubmitError> {
         let inner = &self.inner;
         if events.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(Waiting { ids: Vec::new(), answer: None });
         }
         // Refuse before the work is done: an overload must be cheap.
         if inner.queued.is_full() {
@@ -357,7 +354,7 @@ impl Pipeline {
         let received_ms = received.as_millis();
         let append = Append { segments, updates, parts, rules, received_ms, reply, _place: place };
         match inner.queue.try_send(Command::Append(Box::new(append))) {
-            Ok(()) => Ok((ids, Some(answer))),
+            Ok(()) => Ok(Waiting { ids, answer: Some(answer) }),
             Err(mpsc::TrySendError::Full(_)) => {
                 inner.own.refused();
                 Err(SubmitError::Full)
@@ -419,6 +416,13 @@ impl Pipeline {
             tracing::error!("the writer ended with a panic");
         }
     }
+}
+
+/// A batch that was queued: its ids, and where its answer comes; none for an empty batch.
+#[derive(Debug)]
+struct Waiting {
+    ids: Vec<EventId<'static>>,
+    answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
 }
 
 /// Events encoded and evaluated.

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How far the clock of the server may have stepped between making an id and storing its event.
 const ID_SLACK: Duration = Duration::from_secs(60);
 
-/// A question. Conditions are ANDed; the selectors are ORed among themselves, as are types and sources.
+/// A question. All conditions must hold; of the selectors one must, and so of types and of sources.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Selectors of which one must match; none: everything matches.

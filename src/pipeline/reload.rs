@@ -95,7 +95,7 @@ pub(super) fn load(file: Option<&Path>) -> Result<RuleSet, ReloadError> {
     let name = file.display();
     let text = read(file)
         .map_err(|error| ReloadError(format!("cannot read the rules {name}: {error}")))?;
-    RuleSet::parse(&text).map_err(|it| ReloadError(it.with_origin(&name.to_string()).to_string()))
+    RuleSet::parse(&text).map_err(|it| ReloadError(it.with_origin(name.to_string()).to_string()))
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
