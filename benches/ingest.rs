@@ -39,10 +39,12 @@ fn ingest(c: &mut Criterion) {
         group.throughput(Throughput::Elements((n * parallel) as u64));
         group.bench_function(format!("{parallel} x {n} events"), |b| {
             b.iter(|| {
-                let submit = |_| runtime.spawn({
-                    let (pipeline, events) = (pipeline.clone(), events.clone());
-                    async move { pipeline.submit(events).await.map(|_| ()) }
-                });
+                let submit = |_| {
+                    runtime.spawn({
+                        let (pipeline, events) = (pipeline.clone(), events.clone());
+                        async move { pipeline.submit(events).await.map(|_| ()) }
+                    })
+                };
                 let waiting: Vec<_> = (0..parallel).map(submit).collect();
                 for it in waiting {
                     runtime.block_on(it).expect("no panic").expect("accepted");

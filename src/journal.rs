@@ -308,6 +308,7 @@ fn gather(segments: Vec<Segment>) -> Vec<Segment> {
             _ => res.push(segment),
         }
     }
+    res.iter_mut().filter(|it| it.packed.is_none()).for_each(Segment::pack);
     res
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) shared: Arc<Shared>,
+    /// The chunks of the data, at hand without its lock.
+    chunks: Vec<Arc<Chunk>>,
     index: HashTable<u32>,
     free: Vec<u32>,
     /// With `unique_by`: those labels' block to the place of the one series that has them.
@@ -92,31 +94,15 @@ impl Data {
         chunk.get_mut(place as usize % CHUNK).map(with)
     }
 
-    fn is_at(&self, place: u32, labels: &str) -> bool {
-        let Some(chunk) = self.chunk(place) else { return false };
-        let chunk = read(&chunk);
-        chunk.get(place as usize % CHUNK).is_some_and(|it| it.used && *it.labels == *labels)
-    }
-
-    fn hash_at(&self, place: u32) -> u64 {
-        self.with(place, |it| xxh3_64(it.labels.as_bytes())).unwrap_or(0)
-    }
-
     fn chunk(&self, place: u32) -> Option<Arc<Chunk>> {
         read(&self.chunks).get(place as usize / CHUNK).cloned()
     }
 
-    fn put(&self, place: u32, series: Series) {
-        let missing = read(&self.chunks).len() <= place as usize / CHUNK;
-        if missing {
-            write(&self.chunks).push(Arc::default());
-        }
-        let Some(chunk) = self.chunk(place) else { return };
-        let mut chunk = write(&chunk);
-        match chunk.get_mut(place as usize % CHUNK) {
-            Some(slot) => *slot = series,
-            None => chunk.push(series),
-        }
+    /// A further chunk.
+    fn grow(&self) -> Arc<Chunk> {
+        let chunk = Arc::<Chunk>::default();
+        write(&self.chunks).push(Arc::clone(&chunk));
+        chunk
     }
 }
 
@@ -137,6 +123,7 @@ impl Family {
         let init = spec.init.clone();
         let mut res = Self {
             shared: Arc::new(Shared { spec, data: Arc::default() }),
+            chunks: Vec::new(),
             index: HashTable::new(),
             free: Vec::new(),
             unique: HashMap::new(),
@@ -164,13 +151,33 @@ impl Family {
             Some(it) => it,
             None => self.admit(labels, context),
         };
-        let spec = &self.shared.spec;
-        self.shared.data.with(place, |series| update(series, spec, change, context));
+        self.with(place, |series| update(series, &self.shared.spec, change, context));
     }
 
     fn find(&self, labels: &str) -> Option<u32> {
-        let data = &self.shared.data;
-        self.index.find(xxh3_64(labels.as_bytes()), |it| data.is_at(*it, labels)).copied()
+        let is_at = |place: &u32| {
+            let chunk = self.chunks.get(*place as usize / CHUNK).map(|it| read(it));
+            let series = chunk.as_ref().and_then(|it| it.get(*place as usize % CHUNK));
+            series.is_some_and(|it| it.used && *it.labels == *labels)
+        };
+        self.index.find(hash(labels), is_at).copied()
+    }
+
+    fn with<R>(&self, place: u32, with: impl FnOnce(&mut Series) -> R) -> Option<R> {
+        let mut chunk = write(self.chunks.get(place as usize / CHUNK)?);
+        chunk.get_mut(place as usize % CHUNK).map(with)
+    }
+
+    fn put(&mut self, place: u32, series: Series) {
+        if self.chunks.len() <= place as usize / CHUNK {
+            self.chunks.push(self.shared.data.grow());
+        }
+        let Some(chunk) = self.chunks.get(place as usize / CHUNK) else { return };
+        let mut chunk = write(chunk);
+        match chunk.get_mut(place as usize % CHUNK) {
+            Some(slot) => *slot = series,
+            None => chunk.push(series),
+        }
     }
 
     /// Makes the series with `labels`, or finds the one that stands in for it beyond a limit.
@@ -283,34 +290,40 @@ impl Family {
         if let Some(old) = unique.as_ref().and_then(|it| self.unique.get(it).copied()) {
             self.remove(old);
         }
-        let data = Arc::clone(&self.shared.data);
         let place =
             self.free.pop().unwrap_or_else(|| u32::try_from(self.index.len()).unwrap_or(u32::MAX));
-        let hash = xxh3_64(series.labels.as_bytes());
-        data.put(place, series);
-        self.index.insert_unique(hash, place, |it| data.hash_at(*it));
+        let hash_of_new = hash(&series.labels);
+        self.put(place, series);
+        let chunks = &self.chunks;
+        let hash_at = |place: &u32| {
+            let chunk = chunks.get(*place as usize / CHUNK).map(|it| read(it));
+            chunk
+                .as_ref()
+                .and_then(|it| it.get(*place as usize % CHUNK))
+                .map_or(0, |it| hash(&it.labels))
+        };
+        self.index.insert_unique(hash_of_new, place, hash_at);
+        let data = &self.shared.data;
         data.live.store(self.index.len(), Ordering::Relaxed);
         if let Some(key) = unique {
             self.unique.insert(key, place);
         }
         if held {
-            holds.add(&data, place, created_ms);
+            holds.add(data, place, created_ms);
         }
         place
     }
 
     fn remove(&mut self, place: u32) -> Option<Series> {
-        let data = Arc::clone(&self.shared.data);
-        let series = data.with(place, std::mem::take)?;
-        let hash = xxh3_64(series.labels.as_bytes());
-        if let Ok(entry) = self.index.find_entry(hash, |it| *it == place) {
+        let series = self.with(place, std::mem::take)?;
+        if let Ok(entry) = self.index.find_entry(hash(&series.labels), |it| *it == place) {
             entry.remove();
         }
         if let Some(key) = unique_key(&self.shared.spec, &series.labels) {
             self.unique.remove(&key);
         }
         self.free.push(place);
-        data.live.store(self.index.len(), Ordering::Relaxed);
+        self.shared.data.live.store(self.index.len(), Ordering::Relaxed);
         Some(series)
     }
 
@@ -321,7 +334,7 @@ impl Family {
         let forget_ms = spec.forget.map_or(ttl_ms.saturating_mul(10), millis);
         let mut places = Vec::new();
         for place in &self.index {
-            let hidden = self.shared.data.with(*place, |it| it.is_hidden(Some(ttl_ms), now_ms));
+            let hidden = self.with(*place, |it| it.is_hidden(Some(ttl_ms), now_ms));
             if hidden == Some(true) {
                 places.push(*place);
             }
@@ -352,6 +365,10 @@ impl Family {
             }
         });
     }
+}
+
+fn hash(labels: &str) -> u64 {
+    xxh3_64(labels.as_bytes())
 }
 
 fn update(series: &mut Series, spec: &FamilySpec, change: Change, context: &Context<'_>) {

@@ -21,6 +21,8 @@ const OLD_MS: i64 = 600_000;
 /// A scraper that was away for so long is forgotten.
 const AWAY_MS: i64 = 600_000;
 
+const NEVER: i64 = i64::MIN;
+
 /// No scraper is waited for longer than this.
 const MAX_INTERVAL_MS: i64 = 120_000;
 
@@ -42,8 +44,8 @@ struct Hold {
     data: Arc<Data>,
     place: u32,
     created_ms: i64,
-    /// When a scrape first carried the 0.
-    shown_ms: Option<i64>,
+    /// When a scrape first carried the 0; [`NEVER`] before.
+    shown_ms: i64,
     ready: bool,
 }
 
@@ -66,7 +68,7 @@ impl Holds {
     }
 
     pub(super) fn add(&self, data: &Arc<Data>, place: u32, created_ms: i64) {
-        let (data, shown_ms, ready) = (Arc::clone(data), None, false);
+        let (data, shown_ms, ready) = (Arc::clone(data), NEVER, false);
         self.lock().held.push(Hold { data, place, created_ms, shown_ms, ready });
     }
 
@@ -78,8 +80,8 @@ impl Holds {
         let mut mark = None;
         for hold in &mut inner.held {
             match hold.shown_ms {
-                None if now_ms - hold.created_ms < OLD_MS => hold.shown_ms = Some(now_ms),
-                Some(shown) if now_ms - shown < wait_ms => {}
+                NEVER if now_ms - hold.created_ms < OLD_MS => hold.shown_ms = now_ms,
+                shown if shown != NEVER && now_ms - shown < wait_ms => {}
                 _ => {
                     hold.ready = true;
                     mark = mark.max(Some(hold.created_ms));
