@@ -238,11 +238,11 @@ fn a_span_is_timed_and_its_gauges_follow() {
     let mut it = Fixture::new(SPAN);
     it.send("s", r#"{"k":1,"p":"x"}"#);
     it.send("s", r#"{"k":2,"p":"x"}"#);
-    check_span(&it, &["job_in_flight{p=\"x\"} 2", "jojob_stuck{p=\"x\"} 0"]);
+    check_span(&it, &["job_in_flight{p=\"x\"} 2", "job_stuck{p=\"x\"} 0"]);
     it.wait(61);
     check_span(
         &it,
-        &["jojob_stuck{p=\"x\"} 2", "job_oldest_start_timestamp_seconds{p=\"x\"} 1767225600"],
+        &["job_stuck{p=\"x\"} 2", "job_oldest_start_timestamp_seconds{p=\"x\"} 1767225600"],
     );
     it.send("e", r#"{"k":1,"r":"ok"}"#);
     check_span(&it, &["job_in_flight{p=\"x\"} 1", "job_duration_seconds_sum{p=\"x\",r=\"ok\"} 61"]);
