@@ -16,7 +16,7 @@ use super::template::{self, Alias, Names, Template};
 use super::types::TypeCache;
 use super::yaml::{self, Kind, Node, Place};
 use super::{Defaults, RuleSet, RuleTest};
-use crate::selector::{Selector, Text};
+use crate::selector::{Glob, Selector, Text};
 use hashbrown::{HashMap, HashSet};
 use std::{sync::Arc, time::Duration};
 
@@ -46,6 +46,8 @@ struct Compiler<'t> {
     places: Vec<Place>,
     spans: Vec<SpanSpec>,
     rules: Vec<Rule>,
+    /// All globs over types, and where they stand.
+    globs: Vec<(Glob, Place)>,
     tests: Vec<RuleTest>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn compile(text: &str) -> Result<RuleSet, Diagnostics> {
         places: Vec::new(),
         spans: Vec::new(),
         rules: Vec::new(),
+        globs: Vec::new(),
         tests: Vec::new(),
     };
     compiler.file(&root);
@@ -113,7 +116,7 @@ impl Compiler<'_> {
             self.each(it, Self::span);
         }
         lint::families(&self.families, &self.places, metrics, &mut self.report);
-        lint::globs(&self.rules, &mut self.report, root.at);
+        lint::globs(&self.globs, &mut self.report);
         if let Some(it) = file.get("tests") {
             self.tests(it);
         }
@@ -261,6 +264,7 @@ impl Compiler<'_> {
                     selector.bind(&names);
                     let used = selector.bound().filter_map(|it| self.aliases.get(it));
                     self.mark(used.map(|it| format!("the field `{}`", it.name)).collect());
+                    self.globs.push((selector.type_glob().clone(), node.at));
                     res.push(selector);
                 }
                 Err(error) => {

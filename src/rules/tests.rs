@@ -7,7 +7,7 @@ mod templates;
 mod updates;
 
 use super::*;
-use crate::event::{EventId, NewEvent, Time, TraceContext};
+use crate::event::{EventId, NewEvent, Time};
 
 #[track_caller]
 fn parse(text: &str) -> RuleSet {
