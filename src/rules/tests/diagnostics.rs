@@ -190,6 +190,11 @@ fn keys_of_metrics() {
         "help: H., match: t, set: 1, zero_first: no",
         &["2:55 error: expected `true` or `false`"],
     );
+}
+
+#[test]
+fn keys_that_refer_to_others() {
+    let metric = |keys: &str, expected: &[&str]| check_metric(&format!("a: {{{keys}}}"), expected);
     metric("help: H., match: t, set: 1, unique_by: [x]", &["2:55 error: no label is called `x`"]);
     metric(
         "help: H., match: t, set: 1, labels: {l: $x}, siblings: [l]",
