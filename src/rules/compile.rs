@@ -172,7 +172,7 @@ impl Compiler<'_> {
 
     fn maps(&mut self, node: &Node) {
         for (name, node) in table::entries(node, &mut self.report).unwrap_or_default() {
-            if template::is_filter(&name.name) {
+            if template::filter_names().any(|it| it == name.name) {
                 let message = format!("`{}` is a filter that is built in", name.name);
                 self.report.error(name.at, message);
             }
@@ -355,4 +355,20 @@ fn hash(text: &str) -> u64 {
 fn unknown(what: &str, name: &str, known: &[String]) -> String {
     let hint = did_you_mean(name, known.iter().map(String::as_str));
     format!("no {what} is called `{name}`{hint}")
+}
+
+/// Every key that a file may have anywhere.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    let lists = [
+        FILE_KEYS,
+        DEFAULT_KEYS,
+        metric::METRIC_KEYS,
+        metric::UPDATE_KEYS,
+        histogram::NATIVE_KEYS,
+        span::SPAN_KEYS,
+        cases::TEST_KEYS,
+        cases::EVENT_KEYS,
+    ];
+    lists.into_iter().flatten().copied()
 }

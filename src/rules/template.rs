@@ -260,9 +260,9 @@ fn append(out: &mut String, text: &Text<'_>) {
     }
 }
 
-/// Whether a filter is built in under this name.
-pub(super) fn is_filter(name: &str) -> bool {
-    Filter::names().any(|it| it == name)
+/// The names of the filters that are built in.
+pub(super) fn filter_names() -> impl Iterator<Item = &'static str> {
+    Filter::names()
 }
 
 /// The value of a metric: a number, a text that spells one, a duration in seconds, or a boolean.

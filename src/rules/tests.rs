@@ -1,6 +1,7 @@
 //! What a rule file means, as data.
 
 mod diagnostics;
+mod docs;
 mod files;
 mod properties;
 mod templates;
