@@ -278,6 +278,18 @@ fn templates_selectors_and_globs_point_into_the_text() {
 }
 
 #[test]
+fn a_limit_is_for_labels() {
+    let expected = "error: `limit` bounds the values of a label: put it there";
+    for (file, at) in [
+        ("metrics: {a: {help: H., match: t, set: '${x | limit(3)}'}}", "2:40"),
+        ("fields: {a: '${x | limit(3)}'}", "2:13"),
+        ("spans: {a: {help: H, key: '${x | limit(3)}', start: a, end: b}}", "2:22"),
+    ] {
+        check_file(&format!("version: 1\n{file}"), &[&format!("{at} {expected}")]);
+    }
+}
+
+#[test]
 fn what_is_probably_not_meant() {
     check_file(
         "version: 1\nmaps: {m: {a: b}}\nfields: {f: $x}\nmetrics: {a: {help: H., match: c?_*, set: 1}}",
