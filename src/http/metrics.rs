@@ -81,7 +81,7 @@ fn audience(headers: &HeaderMap) -> Audience {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let value = |it: &&str| (name.clone(), HeaderValue::from_str(it).unwrap());
         values.iter().map(value).collect()
     }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn gzip_only_for_who_takes_it() {
         let check = |values: &[&str], expected: bool| {
-            let headers = headers(header::ACCEPT_ENCODING, values);
+            let headers = headers(&header::ACCEPT_ENCODING, values);
             assert_eq!(accepts_gzip(&headers), expected, "{values:?}");
         };
         check(&[], false);
@@ -107,7 +107,7 @@ mod tests {
     fn who_asks() {
         let check = |name: &'static str, value: &str, expected: Audience| {
             let name = header::HeaderName::from_static(name);
-            assert_eq!(audience(&headers(name, &[value])), expected, "{value}");
+            assert_eq!(audience(&headers(&name, &[value])), expected, "{value}");
         };
         check("user-agent", "Prometheus/3.5.3", Audience::Prometheus);
         check("user-agent", "curl/8.0", Audience::Person);
