@@ -8,6 +8,7 @@ mod cases;
 mod compile;
 mod duration;
 mod engine;
+mod explain;
 mod lint;
 mod map;
 mod model;
@@ -19,6 +20,7 @@ mod types;
 mod yaml;
 
 pub use cases::{Expected, RuleTest, TestEvent};
+pub use explain::{Explanation, RuleExplanation, SelectorExplanation};
 pub use model::{
     Change, Edge, FamilyKind, FamilySpec, HistogramSpec, Keep, NativeSpec, Op, RuleError,
     SpanGauge, SpanOp, SpanSpec, TextRange, Updates,
@@ -143,6 +145,12 @@ impl RuleSet {
     /// needs: nested values and texts with escapes.
     pub fn evaluate(&self, event: &Event<'_>, out: &mut Updates) {
         engine::evaluate(self, event, out);
+    }
+
+    /// Why `event` moves what it moves: for people, not for the path of every event.
+    #[must_use]
+    pub fn explain(&self, event: &Event<'_>) -> Explanation {
+        explain::explain(self, event)
     }
 }
 

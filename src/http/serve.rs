@@ -3,6 +3,7 @@
 mod watch;
 
 use super::Config;
+use super::endpoint;
 use super::instruments::Metrics;
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,10 @@ use std::{
     convert::Infallible,
     fmt, io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -44,6 +48,7 @@ struct Shared {
     router: TowerToHyperService<Router>,
     timeouts: Timeouts,
     slots: Arc<Semaphore>,
+    accepted: AtomicU64,
     metrics: Metrics,
 }
 
@@ -64,6 +69,7 @@ impl Server {
             router: TowerToHyperService::new(router),
             timeouts,
             slots: Arc::new(Semaphore::new(config.max_connections)),
+            accepted: AtomicU64::new(0),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -124,7 +130,11 @@ impl Shared {
         let _open = self.metrics.connection();
         let phase = Phase::default();
         let io = TokioIo::new(Watched::new(stream, self.timeouts, phase.clone()));
-        let service = service_fn(|request| answer(&self.router, request, phase.begin()));
+        let number = endpoint::Connection(self.accepted.fetch_add(1, Ordering::Relaxed));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(number);
+            answer(&self.router, request, phase.begin())
+        });
         let connection = self.http.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let res = tokio::select! {

@@ -16,7 +16,7 @@ use super::template::{self, Alias, Names, Template};
 use super::types::TypeCache;
 use super::yaml::{self, Kind, Node, Place};
 use super::{Defaults, RuleSet, RuleTest};
-use crate::selector::{Selector, Text};
+use crate::selector::{Glob, Selector, Text};
 use hashbrown::{HashMap, HashSet};
 use std::{sync::Arc, time::Duration};
 
@@ -46,6 +46,8 @@ struct Compiler<'t> {
     places: Vec<Place>,
     spans: Vec<SpanSpec>,
     rules: Vec<Rule>,
+    /// All globs over types, and where they stand.
+    globs: Vec<(Glob, Place)>,
     tests: Vec<RuleTest>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn compile(text: &str) -> Result<RuleSet, Diagnostics> {
         places: Vec::new(),
         spans: Vec::new(),
         rules: Vec::new(),
+        globs: Vec::new(),
         tests: Vec::new(),
     };
     compiler.file(&root);
@@ -113,11 +116,14 @@ impl Compiler<'_> {
             self.each(it, Self::span);
         }
         lint::families(&self.families, &self.places, metrics, &mut self.report);
-        lint::globs(&self.rules, &mut self.report, root.at);
+        lint::globs(&self.globs, &mut self.report);
         if let Some(it) = file.get("tests") {
             self.tests(it);
         }
-        for (what, at) in std::mem::take(&mut self.unused) {
+        // What could not be compiled might have used them.
+        let unused = std::mem::take(&mut self.unused);
+        let certain = !self.report.has_errors();
+        for (what, at) in unused.into_iter().filter(|_| certain) {
             self.report.warn(at, format!("nothing uses {what}"));
         }
     }
@@ -166,7 +172,7 @@ impl Compiler<'_> {
 
     fn maps(&mut self, node: &Node) {
         for (name, node) in table::entries(node, &mut self.report).unwrap_or_default() {
-            if template::is_filter(&name.name) {
+            if template::filter_names().any(|it| it == name.name) {
                 let message = format!("`{}` is a filter that is built in", name.name);
                 self.report.error(name.at, message);
             }
@@ -258,6 +264,7 @@ impl Compiler<'_> {
                     selector.bind(&names);
                     let used = selector.bound().filter_map(|it| self.aliases.get(it));
                     self.mark(used.map(|it| format!("the field `{}`", it.name)).collect());
+                    self.globs.push((selector.type_glob().clone(), node.at));
                     res.push(selector);
                 }
                 Err(error) => {
@@ -348,4 +355,20 @@ fn hash(text: &str) -> u64 {
 fn unknown(what: &str, name: &str, known: &[String]) -> String {
     let hint = did_you_mean(name, known.iter().map(String::as_str));
     format!("no {what} is called `{name}`{hint}")
+}
+
+/// Every key that a file may have anywhere.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    let lists = [
+        FILE_KEYS,
+        DEFAULT_KEYS,
+        metric::METRIC_KEYS,
+        metric::UPDATE_KEYS,
+        histogram::NATIVE_KEYS,
+        span::SPAN_KEYS,
+        cases::TEST_KEYS,
+        cases::EVENT_KEYS,
+    ];
+    lists.into_iter().flatten().copied()
 }

@@ -2,10 +2,11 @@
 //! refused when the file is loaded than at every scrape.
 
 use super::model::{FamilyKind, FamilySpec};
-use super::program::{Rule, Verb};
+use super::program::Verb;
 use super::report::Report;
 use super::yaml::Place;
 use crate::labels::{is_label_name, is_metric_name};
+use crate::selector::Glob;
 use hashbrown::HashMap;
 
 /// Names that the server or Prometheus itself exposes.
@@ -14,10 +15,10 @@ const RESERVED_NAMES: [&str; 3] = ["up", "push_time_seconds", "push_failure_time
 /// Suffixes of the samples of other metrics.
 const SAMPLE_SUFFIXES: [&str; 4] = ["_bucket", "_count", "_sum", "_created"];
 const TYPES: [&str; 5] = ["counter", "gauge", "summary", "untyped", "histogram"];
-const ABBREVIATIONS: [&str; 15] =
-    ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d", "min"];
+const ABBREVIATIONS: [&str; 14] =
+    ["s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d"];
 /// Units that are not base units, and the one to use.
-const UNITS: [(&str, &str); 22] = [
+const UNITS: [(&str, &str); 14] = [
     ("minutes", "seconds"),
     ("hours", "seconds"),
     ("days", "seconds"),
@@ -32,14 +33,6 @@ const UNITS: [(&str, &str); 22] = [
     ("calories", "joules"),
     ("pounds", "grams"),
     ("ounces", "grams"),
-    ("percent", "ratio"),
-    ("minute", "seconds"),
-    ("hour", "seconds"),
-    ("day", "seconds"),
-    ("second", "seconds"),
-    ("byte", "bytes"),
-    ("bit", "bytes"),
-    ("percents", "ratio"),
 ];
 const BASE_UNITS: [&str; 11] = [
     "amperes", "bytes", "celsius", "grams", "joules", "kelvin", "meters", "metres", "moles",
@@ -51,7 +44,7 @@ const UNIT_PREFIXES: [&str; 20] = [
 ];
 /// The event types that the documentation names: a glob that matches neither these nor a type that the
 /// file names is probably misspelt.
-const KNOWN_TYPES: [&str; 20] = [
+pub(super) const KNOWN_TYPES: [&str; 20] = [
     "ci_build_started",
     "ci_build_completed",
     "ci_tests_completed",
@@ -103,6 +96,9 @@ pub(super) fn metric_name(name: &str, at: Place, report: &mut Report<'_>) {
             |base: &&&str| token.strip_suffix(**base).is_some_and(|it| UNIT_PREFIXES.contains(&it));
         if let Some(base) = BASE_UNITS.iter().find(prefixed) {
             report.error(at, format!("`{token}` is no base unit: use `{base}`"));
+        }
+        if token == "percent" {
+            report.warn(at, "by convention metrics are ratios from 0 to 1: `_ratio`, `| percent`");
         }
         if ABBREVIATIONS.contains(&token) {
             report.error(at, format!("`{token}` is an abbreviated unit: write it out"));
@@ -190,12 +186,12 @@ fn sample_names(family: &FamilySpec) -> Vec<String> {
 }
 
 /// Globs that match nothing that is known.
-pub(super) fn globs(rules: &[Rule], report: &mut Report<'_>, at: Place) {
-    let globs = || rules.iter().flat_map(|it| &it.selectors).map(|it| it.type_glob());
-    let named = || globs().filter_map(|it| it.exact()).chain(KNOWN_TYPES);
-    for glob in globs().filter(|it| it.exact().is_none()) {
+pub(super) fn globs(globs: &[(Glob, Place)], report: &mut Report<'_>) {
+    let named = || globs.iter().filter_map(|(it, _)| it.exact()).chain(KNOWN_TYPES);
+    for (glob, at) in globs.iter().filter(|(it, _)| it.exact().is_none()) {
         if !named().any(|it| glob.matches(it)) {
-            report.warn(at, format!("`{glob}` matches no event type that is known or named here"));
+            let message = format!("`{glob}` matches no event type that is known or named here");
+            report.warn(*at, message);
         }
     }
 }

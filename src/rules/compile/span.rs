@@ -14,7 +14,7 @@ const MAX_OPEN: usize = 10_000;
 /// When an open span is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-const SPAN_KEYS: &[&str] = &[
+pub(super) const SPAN_KEYS: &[&str] = &[
     "help",
     "key",
     "start",
