@@ -1,1 +1,130 @@
-//! To be written.
+//! The HTTP surface: one file per resource.
+//!
+//! [`routes::ROUTES`] is the one table of what there is: method, path, who may, handler. Every request goes
+//! through [`endpoint::Endpoint::call`], which lets it in, bounds it, counts it and logs it; the handler then
+//! extracts, calls one handle and answers. Handlers never call each other.
+
+mod admin;
+mod body;
+mod endpoint;
+mod error;
+mod events;
+mod gate;
+mod health;
+mod home;
+mod instruments;
+mod metrics;
+mod openapi;
+mod params;
+mod query;
+mod reply;
+mod routes;
+mod rules;
+mod serve;
+mod status;
+mod tokens;
+
+pub use instruments::Metrics;
+pub use routes::{RouteInfo, route_infos};
+pub use serve::Server;
+
+use crate::pipeline::Pipeline;
+use crate::sources;
+use crate::tokens::Tokens;
+use axum::Router;
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The bounds of the HTTP surface.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of one request body, as sent and after decompression. More is 413. Default 10 MiB.
+    pub body_bytes: usize,
+    /// Bytes of all request bodies that are held at once, decompressed ones included. When they are
+    /// used up, requests are answered 503. Default 256 MiB.
+    pub bodies_bytes: usize,
+    /// Requests that are worked on at once, health checks and scrapes not counted. More are answered
+    /// 503 with `Retry-After`. Default 512.
+    pub concurrent_requests: usize,
+    /// Connections that are open at once; more wait to be accepted. Default 4096.
+    pub max_connections: usize,
+    /// How long a new connection may be silent, and how long a request's head may take from its first
+    /// byte. Then the connection is closed. Default 10 s.
+    pub header_timeout: Duration,
+    /// How long a connection may rest between two requests. Default 75 s, more than most clients keep
+    /// one, so that it is they who close.
+    pub idle_timeout: Duration,
+    /// How long a request's body may take in all. More is 408. Default 30 s.
+    pub body_timeout: Duration,
+    /// How long a client may leave an answer unread before its connection is closed. Default 30 s.
+    pub write_timeout: Duration,
+    /// What one event and one batch may measure.
+    pub events: sources::Limits,
+    /// Whether `/metrics` needs a token with the role `read`. Default no.
+    pub metrics_auth: bool,
+    /// The settings that `/api/v1/status` shows, by name. Never secrets. Default none.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// What the router is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where events go, and whom to ask.
+    pub pipeline: Pipeline,
+    /// Who may do what.
+    pub tokens: Tokens,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// The bounds.
+    pub config: Config,
+    /// Cancelled when the server begins to stop: `/-/ready` then says 503.
+    pub stopping: CancellationToken,
+}
+
+/// What handlers share.
+struct State {
+    pipeline: Pipeline,
+    gate: gate::Gate,
+    config: Config,
+    bodies: Arc<body::Budget>,
+    stopping: CancellationToken,
+    openapi: Bytes,
+}
+
+/// The router over all routes and their aliases. Its clones share everything.
+pub fn router(parts: Parts) -> Router {
+    let Parts { pipeline, tokens, metrics, config, stopping } = parts;
+    let state = State {
+        pipeline,
+        gate: gate::Gate::new(tokens, metrics.clone(), &config),
+        bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
+        config,
+        stopping,
+        openapi: openapi::document(),
+    };
+    endpoint::router(&Arc::new(state), &metrics)
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body_bytes: 10 << 20,
+            bodies_bytes: 256 << 20,
+            concurrent_requests: 512,
+            max_connections: 4096,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            events: sources::Limits::default(),
+            metrics_auth: false,
+            flags: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

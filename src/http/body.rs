@@ -1,0 +1,277 @@
+//! Reading request bodies: bounded in bytes, in time and in their sum, and decompressed.
+
+use super::endpoint::Call;
+use super::error::ApiError;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// The largest window of a zstd frame that is accepted, as a power of two: 8 MiB, which every level up
+/// to 19 keeps to. A frame may ask for far more, and the decoder would have to allocate it.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The memory that all request bodies may take together.
+#[derive(Debug)]
+pub(super) struct Budget {
+    max: usize,
+    used: AtomicUsize,
+}
+
+/// A share of the [`Budget`], which grows with a body and is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// A body in memory.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) bytes: Bytes,
+    pub(super) encoding: Option<Encoding>,
+    share: Share,
+    max: usize,
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Gzip,
+    Zstd,
+}
+
+impl Budget {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, used: AtomicUsize::new(0) }
+    }
+
+    fn share(self: &Arc<Self>) -> Share {
+        Share { budget: self.clone(), bytes: 0 }
+    }
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before.saturating_add(bytes) <= self.budget.max {
+            return Ok(());
+        }
+        let message = "too many bytes of requests at once: try again in a moment";
+        Err(ApiError::unavailable("busy", message))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Reads the body of `call`, which is left empty. Nothing is decompressed yet.
+pub(super) async fn read(call: &mut Call) -> Result<Incoming, ApiError> {
+    let max = call.state.config.body_bytes;
+    let encoding = encoding(&call.headers)?;
+    let length = call.header(header::CONTENT_LENGTH).and_then(|it| it.parse::<usize>().ok());
+    if length.is_some_and(|it| it > max) {
+        return Err(too_large(max));
+    }
+    let body = std::mem::take(&mut call.body);
+    let mut share = call.state.bodies.share();
+    let reading = collect(body, length.unwrap_or(0), max, &mut share);
+    let bytes = match tokio::time::timeout(call.state.config.body_timeout, reading).await {
+        Ok(it) => it?,
+        Err(_) => {
+            let seconds = call.state.config.body_timeout.as_secs();
+            let message = format!("the body did not arrive within {seconds} s");
+            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+                .with_header(header::CONNECTION, HeaderValue::from_static("close")));
+        }
+    };
+    Ok(Incoming { bytes, encoding, share, max })
+}
+
+async fn collect(
+    mut body: Body,
+    length: usize,
+    max: usize,
+    share: &mut Share,
+) -> Result<Bytes, ApiError> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|it| {
+            ApiError::bad_request("incomplete_body", format!("the body could not be read: {it}"))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + all.len() + data.len() > max {
+            return Err(too_large(max));
+        }
+        share.grow(data.len())?;
+        if first.is_empty() && all.is_empty() {
+            // Most bodies are one frame, which is kept as it came.
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve(length.max(first.len() + data.len()));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+fn too_large(max: usize) -> ApiError {
+    let message = format!("the body is larger than {max} bytes: send smaller batches");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+        .with_header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, ApiError> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("?").trim();
+    match text.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(None),
+        "gzip" | "x-gzip" => Ok(Some(Encoding::Gzip)),
+        "zstd" => Ok(Some(Encoding::Zstd)),
+        _ => {
+            let message =
+                format!("the content encoding {text:?} is not supported: send gzip or zstd");
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(ApiError::new(status, "unsupported_encoding", message).with_header(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("gzip, zstd, identity"),
+            ))
+        }
+    }
+}
+
+impl Incoming {
+    /// Replaces compressed bytes by what they stand for. Takes time: call it off the reactor.
+    pub(super) fn decompress(&mut self) -> Result<(), ApiError> {
+        let wrong = |it: &dyn std::fmt::Display| {
+            ApiError::bad_request(
+                "invalid_encoding",
+                format!("the body cannot be decompressed: {it}"),
+            )
+        };
+        let Some(encoding) = self.encoding.take() else { return Ok(()) };
+        let compressed = std::mem::take(&mut self.bytes);
+        self.bytes = match encoding {
+            Encoding::Gzip => self.inflate(flate2::bufread::MultiGzDecoder::new(&compressed[..])),
+            Encoding::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&compressed[..])
+                    .map_err(|it| wrong(&it))?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|it| wrong(&it))?;
+                self.inflate(decoder)
+            }
+        }
+        .map_err(|it| match it {
+            Inflate::Io(it) => wrong(&it),
+            Inflate::Refused(it) => it,
+        })?;
+        Ok(())
+    }
+
+    /// Reads a decoder to its end, or to the limit: what a bomb would be is never held.
+    fn inflate(&mut self, mut decoder: impl Read) -> Result<Bytes, Inflate> {
+        let mut res = Vec::new();
+        loop {
+            let before = res.len();
+            let chunk = CHUNK_BYTES as u64;
+            let n = decoder.by_ref().take(chunk).read_to_end(&mut res).map_err(Inflate::Io)?;
+            if n == 0 {
+                return Ok(res.into());
+            }
+            if res.len() > self.max {
+                return Err(Inflate::Refused(too_large(self.max)));
+            }
+            self.share.grow(res.len() - before).map_err(Inflate::Refused)?;
+        }
+    }
+}
+
+enum Inflate {
+    Io(io::Error),
+    Refused(ApiError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn read(bytes: &[u8], encoding: Encoding, max: usize) -> Result<Vec<u8>, u16> {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let mut share = budget.share();
+        share.grow(bytes.len()).unwrap();
+        let bytes = Bytes::copy_from_slice(bytes);
+        let mut it = Incoming { bytes, encoding: Some(encoding), share, max };
+        let res = it.decompress().map_err(|it| it.status().as_u16());
+        let res = res.map(|()| it.bytes.to_vec());
+        drop(it);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        res
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn decompresses_up_to_the_limit() {
+        let text = b"hello".repeat(1000);
+        let zstd = zstd::encode_all(&text[..], 1).unwrap();
+        for (bytes, encoding) in [(gzip(&text), Encoding::Gzip), (zstd, Encoding::Zstd)] {
+            assert_eq!(read(&bytes, encoding, 5000), Ok(text.clone()));
+            assert_eq!(read(&bytes, encoding, 4999), Err(413));
+            assert_eq!(read(&bytes[..bytes.len() - 1], encoding, 5000), Err(400), "cut off");
+            assert_eq!(read(&text, encoding, 5000), Err(400), "not compressed");
+        }
+        let two = [gzip(b"a"), gzip(b"b")].concat();
+        assert_eq!(read(&two, Encoding::Gzip, 10), Ok(b"ab".to_vec()));
+    }
+
+    #[test]
+    fn a_bomb_meets_the_limit_or_the_budget() {
+        let zeros = vec![0; 64 << 20];
+        assert_eq!(read(&gzip(&zeros), Encoding::Gzip, 1 << 16), Err(413));
+        assert_eq!(read(&gzip(&zeros), Encoding::Gzip, usize::MAX), Err(503));
+    }
+
+    #[test]
+    fn a_huge_zstd_window_is_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(&[7; 1000]).unwrap();
+        let bytes = encoder.finish().unwrap();
+        assert_eq!(read(&bytes, Encoding::Zstd, 1 << 20), Err(400));
+    }
+
+    #[test]
+    fn encodings() {
+        let check = |value: &str, expected: Result<Option<Encoding>, u16>| {
+            let value = HeaderValue::from_str(value).unwrap();
+            let headers = HeaderMap::from_iter([(header::CONTENT_ENCODING, value)]);
+            assert_eq!(encoding(&headers).map_err(|it| it.status().as_u16()), expected);
+        };
+        check("identity", Ok(None));
+        check("GZIP", Ok(Some(Encoding::Gzip)));
+        check("zstd", Ok(Some(Encoding::Zstd)));
+        check("br", Err(415));
+        check("gzip, gzip", Err(415));
+    }
+}

@@ -1,0 +1,192 @@
+//! What happens to every request, whatever its route.
+
+use super::State;
+use super::error::ApiError;
+use super::gate::Admitted;
+use super::instruments::{Metrics, RouteMetrics};
+use super::routes::{ROUTES, Rendering, Route};
+use crate::tokens::Identity;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A request on its way to a handler.
+pub(super) struct Call {
+    pub(super) state: Arc<State>,
+    pub(super) identity: Identity,
+    /// How the path that was asked for wants the answer.
+    pub(super) rendering: Rendering,
+    pub(super) uri: Uri,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// Tells the connection from others.
+    pub(super) connection: u64,
+}
+
+/// The number of the connection that a request came over; the accept loop adds it to each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection(pub(super) u64);
+
+/// A route under one of its paths.
+struct Endpoint {
+    route: &'static Route,
+    rendering: Rendering,
+    metrics: Arc<RouteMetrics>,
+}
+
+/// All endpoints of one path.
+struct PathEntry {
+    endpoints: Vec<(&'static Method, Endpoint)>,
+    allow: HeaderValue,
+    unmatched: Arc<RouteMetrics>,
+    state: Arc<State>,
+}
+
+/// The router over the route table.
+pub(super) fn router(state: &Arc<State>, metrics: &Metrics) -> Router {
+    let unmatched = Arc::new(metrics.route("unmatched", "any"));
+    let mut paths = BTreeMap::<&str, Vec<(&'static Method, Endpoint)>>::new();
+    for route in ROUTES {
+        for method in route.methods {
+            let metrics = Arc::new(metrics.route(route.path, name(method)));
+            for (path, rendering) in route.paths() {
+                let endpoint = Endpoint { route, rendering, metrics: metrics.clone() };
+                paths.entry(path).or_default().push((method, endpoint));
+            }
+        }
+    }
+    let mut router = Router::new();
+    for (path, endpoints) in paths {
+        let allow = allow(endpoints.iter().map(|(it, _)| *it));
+        let (state, unmatched) = (state.clone(), unmatched.clone());
+        let entry = Arc::new(PathEntry { endpoints, allow, unmatched, state });
+        let handler = move |request: Request<Body>| {
+            let entry = entry.clone();
+            async move { entry.answer(request).await }
+        };
+        router = router.route(path, axum::routing::any(handler));
+    }
+    router.fallback(move |uri: Uri| async move {
+        let mut observation = unmatched.observe();
+        observation.answer(StatusCode::NOT_FOUND.as_u16());
+        no_such_path(uri.path()).into_response()
+    })
+}
+
+/// A method as a label.
+fn name(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+    let names = ["GET", "POST", "PUT", "DELETE"];
+    known.iter().zip(names).find(|(it, _)| *it == method).map_or("other", |(_, name)| name)
+}
+
+/// The value of `Allow`.
+fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
+    let mut names = Vec::new();
+    for method in methods {
+        names.push(method.as_str());
+        if *method == Method::GET {
+            names.push("HEAD");
+        }
+    }
+    names.push("OPTIONS");
+    HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
+}
+
+fn no_such_path(path: &str) -> ApiError {
+    let path: String = path.chars().take(100).collect();
+    ApiError::not_found(format!(
+        "there is nothing at {path}; events go to /api/v1/events, and /openapi.json lists all paths"
+    ))
+}
+
+impl PathEntry {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let method = request.method();
+        let serves = |it: &Method| it == method || (*it == Method::GET && *method == Method::HEAD);
+        match self.endpoints.iter().find(|(it, _)| serves(it)) {
+            Some((_, endpoint)) => endpoint.call(&self.state, request).await,
+            None if *method == Method::OPTIONS => self.options(request.headers()),
+            None => self.not_allowed(method),
+        }
+    }
+
+    fn not_allowed(&self, method: &Method) -> Response<Body> {
+        let mut observation = self.unmatched.observe();
+        observation.answer(StatusCode::METHOD_NOT_ALLOWED.as_u16());
+        let allowed = self.allow.to_str().unwrap_or_default();
+        let message = format!("{method} is not allowed here; allowed are {allowed}");
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+            .with_header(header::ALLOW, self.allow.clone())
+            .into_response()
+    }
+
+    /// Says which methods there are and, to a sender of CloudEvents that asks first (the web hook
+    /// specification's handshake), that it may send.
+    fn options(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut observation = self.unmatched.observe();
+        observation.answer(StatusCode::NO_CONTENT.as_u16());
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::ALLOW, self.allow.clone());
+        if let Some(origin) = headers.get("webhook-request-origin") {
+            response.headers_mut().insert("webhook-allowed-origin", origin.clone());
+            response.headers_mut().insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+        }
+        response
+    }
+}
+
+impl Endpoint {
+    async fn call(&self, state: &Arc<State>, request: Request<Body>) -> Response<Body> {
+        let mut observation = self.metrics.observe();
+        let response = match self.handle(state, request).await {
+            Ok(it) => it,
+            Err(it) => it.into_response(),
+        };
+        observation.answer(response.status().as_u16());
+        response
+    }
+
+    async fn handle(
+        &self,
+        state: &Arc<State>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, ApiError> {
+        let (parts, body) = request.into_parts();
+        let now = state.pipeline.now();
+        let admitted = state.gate.admit(self.route.access, &parts.method, &parts.headers, now)?;
+        let Admitted { identity, .. } = &admitted;
+        let call = Call {
+            state: state.clone(),
+            identity: identity.clone(),
+            rendering: self.rendering,
+            uri: parts.uri,
+            method: parts.method,
+            headers: parts.headers,
+            body,
+            connection: parts.extensions.get().map_or(0, |Connection(it)| *it),
+        };
+        (self.route.handler)(call).await
+    }
+}
+
+impl Call {
+    /// The name of the token that was sent, for the log.
+    pub(super) fn by(&self) -> &str {
+        self.identity.name.as_deref().unwrap_or("nobody")
+    }
+
+    /// The value of a header, if it is text.
+    pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|it| it.to_str().ok())
+    }
+
+    /// The last segment of the path, decoded: what stands for `{id}`.
+    pub(super) fn last_segment(&self) -> String {
+        let last = self.uri.path().rsplit('/').next().unwrap_or_default();
+        percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
+    }
+}

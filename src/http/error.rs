@@ -1,0 +1,207 @@
+//! The one place where a failure becomes a status and a body.
+//!
+//! The client sees status, code and message; the log sees the source. Nothing internal reaches the
+//! client.
+
+use super::reply;
+use crate::pipeline::SubmitError;
+use crate::sources::{BodyError, FieldError, Invalid};
+use crate::tokens::{AuthError, TokenError};
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use std::{error::Error, fmt};
+
+/// A failed request. Boxed: nearly every handler returns a `Result` of it, and nearly none fails.
+#[derive(Debug)]
+pub(super) struct ApiError(Box<Failure>);
+
+#[derive(Debug)]
+struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    fields: Vec<Field>,
+    rejected: Vec<Rejected>,
+    header: Option<(header::HeaderName, HeaderValue)>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What is wrong with one field or parameter.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Field {
+    pub(super) field: String,
+    pub(super) reason: String,
+}
+
+/// An event of a batch that was not accepted.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Rejected {
+    /// Its position in the batch, counted from 0.
+    pub(super) index: usize,
+    pub(super) error: String,
+    pub(super) fields: Vec<Field>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    error: &'a str,
+    message: &'a str,
+    fields: &'a [Field],
+    /// The message again, under the name that older clients read.
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[Rejected]>::is_empty")]
+    rejected: &'a [Rejected],
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
+        let message = message.to_string();
+        let (fields, rejected) = (Vec::new(), Vec::new());
+        let (header, source) = (None, None);
+        Self(Box::new(Failure { status, code, message, fields, rejected, header, source }))
+    }
+
+    /// The client sent something wrong, and `message` tells it what.
+    pub(super) fn bad_request(code: &'static str, message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// A parameter of the query, or a member of the body, is wrong.
+    pub(super) fn parameter(field: &str, reason: impl fmt::Display) -> Self {
+        let reason = reason.to_string();
+        let message = format!("{field} {reason}");
+        let mut res = Self::bad_request("invalid_parameter", message);
+        res.0.fields.push(Field { field: field.to_owned(), reason });
+        res
+    }
+
+    /// Nothing is there.
+    pub(super) fn not_found(message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The server cannot do it now; the client should come back.
+    pub(super) fn unavailable(code: &'static str, message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// We failed. The client learns only that.
+    pub(super) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut res =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error; see the log");
+        res.0.source = Some(source.into());
+        res
+    }
+
+    pub(super) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
+        self
+    }
+
+    pub(super) fn with_rejected(mut self, rejected: Vec<Rejected>) -> Self {
+        self.0.rejected = rejected;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        if let Some(source) = &self.0.source {
+            tracing::error!(error = %source, "request failed");
+        }
+        let Failure { status, code, message, fields, rejected, header, source: _ } = *self.0;
+        let shown = Shown {
+            error: code,
+            message: &message,
+            fields: &fields,
+            detail: &message,
+            rejected: &rejected,
+        };
+        let mut response = reply::json(status, &shown);
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl Rejected {
+    pub(super) fn new(index: usize, invalid: &Invalid) -> Self {
+        Self { index, error: invalid.to_string(), fields: fields(invalid) }
+    }
+}
+
+fn fields(invalid: &Invalid) -> Vec<Field> {
+    let field = |FieldError { field, reason }: &FieldError| Field {
+        field: (*field).to_owned(),
+        reason: reason.clone().into_owned(),
+    };
+    invalid.fields.iter().map(field).collect()
+}
+
+impl From<&Invalid> for ApiError {
+    fn from(invalid: &Invalid) -> Self {
+        let mut res = Self::bad_request("invalid_event", invalid);
+        res.0.fields = fields(invalid);
+        res
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        let (status, code) = match &error {
+            BodyError::MediaType(_) | BodyError::Charset(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            BodyError::TooManyEvents(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            BodyError::NotUtf8 { .. } | BodyError::Syntax { .. } => {
+                (StatusCode::BAD_REQUEST, "invalid_json")
+            }
+            BodyError::Empty | BodyError::NotAnEvent => (StatusCode::BAD_REQUEST, "invalid_event"),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full => {
+                Self::unavailable("queue_full", "the queue is full: try again in a moment")
+            }
+            SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping"),
+            SubmitError::Store(_) => {
+                let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
+                res.0.source = Some(Box::new(error));
+                res
+            }
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let challenge = HeaderValue::from_static("Bearer realm=\"observatory\"");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
+            .with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Name => Self::parameter("name", error),
+            TokenError::NoRole => Self::parameter("roles", error),
+            TokenError::Exists(_) | TokenError::Configured(_) => {
+                Self::new(StatusCode::CONFLICT, "conflict", error)
+            }
+            TokenError::NotFound(_) => Self::not_found(error),
+            error => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The table of all routes.
+
+use super::endpoint::Call;
+use super::error::ApiError;
+use super::gate::Access;
+use super::{admin, events, health, home, metrics, openapi, rules, status, tokens};
+use crate::tokens::Role;
+use axum::body::Body;
+use axum::http::{Method, Response};
+use futures_util::future::BoxFuture;
+
+pub(super) type Handler = fn(Call) -> BoxFuture<'static, Result<Response<Body>, ApiError>>;
+
+/// One thing that can be done, and the paths it is done at.
+pub(super) struct Route {
+    pub(super) methods: &'static [Method],
+    pub(super) path: &'static str,
+    pub(super) access: Access,
+    pub(super) handler: Handler,
+    /// Other spellings that existing clients use.
+    aliases: &'static [(&'static str, Rendering)],
+    /// One sentence for the description of the API.
+    pub(super) summary: &'static str,
+}
+
+/// How the same answer is shown to the clients of one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rendering {
+    /// As documented for the canonical path.
+    Canonical,
+    /// The newest events oldest first, with a total.
+    History,
+    /// Health as one word, with the names that event bridges read.
+    Healthy,
+    /// Health as `{"status":"ok"}`.
+    Ok,
+    /// Status as health word, version and uptime.
+    Brief,
+}
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const DELETE: &[Method] = &[Method::DELETE];
+const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
+
+/// All routes. Docs, description and tests follow this table.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        methods: POST,
+        path: "/api/v1/events",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(events::send(it)),
+        aliases: &[("/api/events", Rendering::Canonical)],
+        summary: "Send an event or a batch: JSON, NDJSON or CloudEvents",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/events/batch",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(events::send_batch(it)),
+        aliases: &[("/api/events/batch", Rendering::Canonical)],
+        summary: "Send a batch of events",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(events::list(it)),
+        aliases: &[("/api/events", Rendering::History)],
+        summary: "List events",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events/{id}",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(events::get(it)),
+        aliases: &[("/api/events/{id}", Rendering::Canonical)],
+        summary: "Get one event",
+    },
+    Route {
+        methods: GET,
+        path: "/metrics",
+        access: Access::Scrape,
+        handler: |it| Box::pin(metrics::scrape(it)),
+        aliases: &[
+            ("/api/v1/metrics/prometheus", Rendering::Canonical),
+            ("/api/v1/monitoring/prometheus", Rendering::Canonical),
+        ],
+        summary: "Scrape the metrics",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/rules",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(rules::list(it)),
+        aliases: &[],
+        summary: "List the metrics and spans that the rules define",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/rules/explain",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(rules::explain(it)),
+        aliases: &[],
+        summary: "Say why each rule matches an event or not, and what would change",
+    },
+    Route {
+        methods: GET,
+        path: "/health",
+        access: Access::Public,
+        handler: |it| Box::pin(health::health(it)),
+        aliases: &[
+            ("/api/health", Rendering::Healthy),
+            ("/api/v1/monitoring/health", Rendering::Healthy),
+            ("/server/health", Rendering::Ok),
+        ],
+        summary: "Say how the parts are",
+    },
+    Route {
+        methods: GET,
+        path: "/-/healthy",
+        access: Access::Public,
+        handler: |it| Box::pin(health::healthy(it)),
+        aliases: &[],
+        summary: "Say in plain text whether the store can be written",
+    },
+    Route {
+        methods: GET,
+        path: "/-/ready",
+        access: Access::Public,
+        handler: |it| Box::pin(health::ready(it)),
+        aliases: &[],
+        summary: "Say in plain text whether events are accepted",
+    },
+    Route {
+        methods: POST_OR_PUT,
+        path: "/-/reload",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(admin::reload(it)),
+        aliases: &[],
+        summary: "Load the metric rules again",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/status",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(status::status(it)),
+        aliases: &[("/api/status", Rendering::Brief)],
+        summary: "Say what is running, since when and with which settings",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/tokens",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(tokens::list(it)),
+        aliases: &[],
+        summary: "List the tokens, without their secrets",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/tokens",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(tokens::create(it)),
+        aliases: &[],
+        summary: "Create a token; its secret is shown once",
+    },
+    Route {
+        methods: DELETE,
+        path: "/api/v1/tokens/{id}",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(tokens::revoke(it)),
+        aliases: &[],
+        summary: "Revoke the token of an id or name",
+    },
+    Route {
+        methods: GET,
+        path: "/openapi.json",
+        access: Access::Public,
+        handler: |it| Box::pin(openapi::get(it)),
+        aliases: &[],
+        summary: "Get the description of this API",
+    },
+    Route {
+        methods: GET,
+        path: "/",
+        access: Access::Public,
+        handler: |it| Box::pin(home::get(it)),
+        aliases: &[],
+        summary: "Get the home page",
+    },
+];
+
+impl Route {
+    /// All paths, the canonical one first, with what they render.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&'static str, Rendering)> {
+        let canonical = (self.path, Rendering::Canonical);
+        std::iter::once(canonical).chain(self.aliases.iter().copied())
+    }
+}
+
+/// A line of the route table, for tests and documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The method.
+    pub method: &'static str,
+    /// The path that is asked for, with `{name}` for parameters.
+    pub path: &'static str,
+    /// The path that it is another spelling of; the same for a canonical path.
+    pub canonical: &'static str,
+    /// The role that it needs by default; `None` if it needs no token.
+    pub role: Option<Role>,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+/// All methods and paths, aliases included.
+pub fn route_infos() -> impl Iterator<Item = RouteInfo> {
+    ROUTES.iter().flat_map(|route| {
+        let role = match route.access {
+            Access::Role(it) => Some(it),
+            Access::Public | Access::Scrape => None,
+        };
+        let (canonical, summary) = (route.path, route.summary);
+        route.methods.iter().flat_map(move |method| {
+            let method = method.as_str();
+            route.paths().map(move |(path, _)| RouteInfo { method, path, canonical, role, summary })
+        })
+    })
+}

@@ -1,0 +1,325 @@
+use super::gate::{Access, Gate};
+use super::routes::ROUTES;
+use super::*;
+use crate::event::Time;
+use crate::store;
+use crate::store::Store;
+use crate::tokens;
+use crate::tokens::{Open, Role, StaticToken};
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::registry::Registry;
+
+const SECRETS: [(Role, &str); 4] = [
+    (Role::Ingest, "secret-ingest"),
+    (Role::Read, "secret-read"),
+    (Role::Control, "secret-control"),
+    (Role::Admin, "secret-admin"),
+];
+
+fn tokens(open: Open) -> (Tokens, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
+    let token = |(role, secret): (Role, &str)| StaticToken {
+        name: role.as_str().to_owned(),
+        roles: role.into(),
+        secret: secret.to_owned(),
+    };
+    let tokens = SECRETS.into_iter().map(token).collect();
+    (Tokens::open(store, tokens::Config { tokens, open }).unwrap(), dir)
+}
+
+fn gate(open: Open, config: &Config) -> (Gate, tempfile::TempDir) {
+    let (tokens, dir) = tokens(open);
+    (Gate::new(tokens, Metrics::register(&mut Registry::default()), config), dir)
+}
+
+fn bearer(secret: &str) -> HeaderMap {
+    let value = format!("Bearer {secret}").parse().unwrap();
+    HeaderMap::from_iter([(header::AUTHORIZATION, value)])
+}
+
+/// The status that each caller gets at the gate: no token, a wrong one, one of each role.
+fn statuses(gate: &Gate, access: Access, method: &Method) -> Vec<u16> {
+    let none = HeaderMap::new();
+    let callers = [none, bearer("wrong")].into_iter().chain(SECRETS.map(|(_, it)| bearer(it)));
+    let status = |headers: HeaderMap| {
+        gate.admit(access, method, &headers, Time::default())
+            .map_or_else(|it| it.status().as_u16(), |_| 200)
+    };
+    callers.map(status).collect()
+}
+
+#[test]
+fn every_route_and_every_role() {
+    let (gate, _dir) = gate(Open::Never, &Config::default());
+    for route in ROUTES {
+        let expected: [u16; 6] = match (route.path, &route.methods[0]) {
+            ("/" | "/metrics" | "/health" | "/-/healthy" | "/-/ready" | "/openapi.json", _) => {
+                [200; 6]
+            }
+            ("/api/v1/events" | "/api/v1/events/batch", &Method::POST) => {
+                [401, 401, 200, 403, 200, 200]
+            }
+            ("/api/v1/events" | "/api/v1/events/{id}", &Method::GET)
+            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
+                [401, 401, 403, 200, 200, 200]
+            }
+            ("/-/reload", _) => [401, 401, 403, 403, 200, 200],
+            ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
+            (path, method) => panic!("say who may {method} {path}"),
+        };
+        for method in route.methods {
+            assert_eq!(statuses(&gate, route.access, method), expected, "{method} {}", route.path);
+        }
+    }
+}
+
+#[test]
+fn scrapes_can_be_closed() {
+    let config = Config { metrics_auth: true, ..Config::default() };
+    let (gate, _dir) = gate(Open::Never, &config);
+    assert_eq!(statuses(&gate, Access::Scrape, &Method::GET), [401, 401, 403, 200, 200, 200]);
+}
+
+#[test]
+fn without_a_token_other_sites_may_only_look() {
+    let (gate, _dir) = gate(Open::Always, &Config::default());
+    let status = |method: Method| {
+        let headers =
+            HeaderMap::from_iter([(header::ORIGIN, "http://evil.example".parse().unwrap())]);
+        let res = gate.admit(Access::Role(Role::Read), &method, &headers, Time::default());
+        res.map_or_else(|it| it.status().as_u16(), |_| 200)
+    };
+    assert_eq!((status(Method::GET), status(Method::POST)), (200, 403));
+}
+
+#[test]
+fn the_gate_has_so_many_places() {
+    let config = Config { concurrent_requests: 2, ..Config::default() };
+    let (gate, _dir) = gate(Open::Always, &config);
+    let admit = |access| gate.admit(access, &Method::GET, &HeaderMap::new(), Time::default());
+    let read = Access::Role(Role::Read);
+    let first = admit(read).unwrap();
+    let _second = admit(read).unwrap();
+    let refused = admit(read).unwrap_err().into_response();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    assert!(admit(Access::Public).is_ok() && admit(Access::Scrape).is_ok());
+    drop(first);
+    assert!(admit(read).is_ok());
+}
+
+#[test]
+fn the_documentation_names_every_route() {
+    let docs = include_str!("../../docs/api.md");
+    for RouteInfo { path, method, .. } in route_infos() {
+        assert!(docs.contains(&format!("`{path}`")), "docs/api.md lacks {method} `{path}`");
+    }
+}
+
+#[test]
+fn no_method_and_path_stands_twice() {
+    let mut seen = std::collections::BTreeSet::new();
+    for RouteInfo { path, method, .. } in route_infos() {
+        assert!(seen.insert((path, method)), "{method} {path}");
+    }
+}
+
+// === through the router ===
+
+struct App {
+    service: TowerToHyperService<Router>,
+    registry: Registry,
+    _dir: tempfile::TempDir,
+}
+
+impl App {
+    fn new(config: Config) -> Self {
+        let (tokens, dir) = tokens(Open::Always);
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let stopping = CancellationToken::new();
+        let parts = Parts { pipeline: pipeline(), tokens, metrics, config, stopping };
+        Self { service: TowerToHyperService::new(router(parts)), registry, _dir: dir }
+    }
+
+    /// Status, some headers, and body of the answer to `request`: `METHOD /path`, then headers.
+    async fn send(&self, request: &str, body: impl Into<Body>) -> String {
+        let mut lines = request.lines().map(str::trim);
+        let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
+        let mut builder = Request::builder().method(method).uri(uri);
+        for (name, value) in lines.filter_map(|it| it.split_once(": ")) {
+            builder = builder.header(name, value);
+        }
+        let response = self.service.call(builder.body(body.into()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let mut res = head.status.as_u16().to_string();
+        for name in [header::ALLOW, header::RETRY_AFTER, header::ACCEPT_ENCODING] {
+            if let Some(value) = head.headers.get(&name) {
+                res += &format!(" [{name}: {}]", value.to_str().unwrap());
+            }
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        if !body.is_empty() {
+            res += " ";
+            res += &String::from_utf8_lossy(&body);
+        }
+        res
+    }
+}
+
+fn pipeline() -> Pipeline {
+    Pipeline {}
+}
+
+/// Sends `request` with `body` to a fresh server; the answer must contain all of `expected`.
+#[track_caller]
+fn check(request: &str, body: &str, expected: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let app = App::new(Config { body_bytes: 1000, ..Config::default() });
+    let res = runtime.block_on(app.send(request, body.to_owned()));
+    for part in expected {
+        assert!(res.contains(part), "{request}\n{body}\nanswers: {res}\nwithout: {part}");
+    }
+}
+
+#[test]
+fn what_is_not_there() {
+    check("GET /nothing", "", &["404 ", "\"error\":\"not_found\"", "/nothing", "/openapi.json"]);
+    check("GET /api/v1/eventz?x=%22", "", &["404 "]);
+    check(
+        "DELETE /api/v1/events",
+        "",
+        &["405 [allow: POST, GET, HEAD, OPTIONS]", "\"error\":\"method_not_allowed\""],
+    );
+    check("OPTIONS /api/v1/tokens/x", "", &["204 [allow: DELETE, OPTIONS]"]);
+    check("POST /metrics", "", &["405 [allow: GET, HEAD, OPTIONS]"]);
+}
+
+#[test]
+fn events_that_are_refused() {
+    let send = |body: &str, expected: &[&str]| {
+        check("POST /api/v1/events\ncontent-type: application/json", body, expected);
+    };
+    send(
+        "{}",
+        &[
+            "400 ",
+            r#"{"error":"invalid_event","message":"event_type is required","fields":[{"field":"event_type","reason":"is required"}],"detail":"event_type is required"}"#,
+        ],
+    );
+    send("", &["400 ", "the body is empty"]);
+    send("{\"a\":\n}", &["400 ", "\"error\":\"invalid_json\"", "line 2 column 1"]);
+    send(
+        "[{},{\"type\":1}]",
+        &[
+            "400 ",
+            "\"error\":\"invalid_events\"",
+            "2 of 2 events are wrong; nothing was accepted",
+            r#""rejected":[{"index":0,"error":"event_type is required","fields":[{"field":"event_type","reason":"is required"}]},{"index":1,"#,
+        ],
+    );
+    send(
+        &format!("{{\"type\":\"{}\"}}", "x".repeat(1000)),
+        &["413 ", "body_too_large", "1000 bytes"],
+    );
+    check(
+        "POST /api/v1/events?atomic=true",
+        "[{},{\"type\":\"a\"}]",
+        &["400 ", "1 of 2 events are wrong; nothing was accepted", "\"index\":0"],
+    );
+    check("POST /api/v1/events?atomic=maybe", "{}", &["400 ", "must be true or false"]);
+    check("POST /api/v1/events/batch", "{}", &["400 ", "invalid_events", "\"index\":0"]);
+    check(
+        "POST /api/v1/events\ncontent-type: text/html",
+        "{}",
+        &["415 ", "unsupported_media_type"],
+    );
+    check("POST /api/v1/events\ncontent-encoding: br", "{}", &["415 [accept-encoding: gzip, zstd"]);
+    check("POST /api/v1/events\ncontent-encoding: gzip", "{}", &["400 ", "invalid_encoding"]);
+    check("POST /api/v1/events\ncontent-length: 1001", "{}", &["413 "]);
+}
+
+#[test]
+fn questions_that_are_refused() {
+    check("GET /api/v1/events?limit=0", "", &["400 ", "invalid_parameter", "limit"]);
+    check("POST /api/v1/rules/explain", "[]", &["400 ", "exactly one event"]);
+    check("POST /api/v1/tokens", "{\"name\":\"a\",\"roles\":[\"root\"]}", &["400 ", "is no role"]);
+    check("POST /api/v1/tokens", "{\"name\":\"a b\",\"roles\":[\"read\"]}", &["400 ", "name"]);
+    check("POST /api/v1/tokens", "{\"nam\":1}", &["400 ", "invalid_json"]);
+    check("DELETE /api/v1/tokens/nobody", "", &["404 ", "nobody"]);
+    check("DELETE /api/v1/tokens/admin", "", &["409 ", "configuration"]);
+}
+
+#[test]
+fn pages_that_need_nothing() {
+    check("GET /", "", &["200 <!doctype html>", "/api/v1/events"]);
+    check("GET /openapi.json", "", &["200 {", "\"openapi\":\"3.1.0\""]);
+    let asks = "OPTIONS /api/v1/events\nwebhook-request-origin: eventgrid.example";
+    check(asks, "", &["204 "]);
+}
+
+#[tokio::test]
+async fn a_token_through_its_life() {
+    let app = App::new(Config::default());
+    let created = app
+        .send("POST /api/v1/tokens", r#"{"name":"ci","roles":["ingest","read"],"expires":"30d"}"#)
+        .await;
+    assert!(created.starts_with("201 "), "{created}");
+    let json: serde_json::Value = serde_json::from_str(&created[4..]).unwrap();
+    let secret = json["token"].as_str().unwrap();
+    assert!(secret.starts_with("obs_"));
+    assert_eq!(json["roles"], serde_json::json!(["ingest", "read"]));
+
+    let list = app.send("GET /api/v1/tokens", "").await;
+    assert!(list.contains("\"name\":\"ci\"") && !list.contains(secret), "{list}");
+    assert!(
+        app.send("POST /api/v1/tokens", r#"{"name":"ci","roles":["read"]}"#)
+            .await
+            .starts_with("409 ")
+    );
+    let revoked = app.send("DELETE /api/v1/tokens/ci", "").await;
+    assert!(revoked.starts_with("200 ") && revoked.contains("\"valid\":false"), "{revoked}");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_template() {
+    let app = App::new(Config::default());
+    app.send("GET /api/events?limit=0", "").await;
+    app.send("DELETE /api/v1/tokens/nobody", "").await;
+    app.send("GET /some/secret/path", "").await;
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &app.registry).unwrap();
+    for series in [
+        r#"observatory_http_request_duration_seconds_count{route="/api/v1/events",method="GET",code="400"} 1"#,
+        r#"observatory_http_request_duration_seconds_count{route="/api/v1/tokens/{id}",method="DELETE",code="404"} 1"#,
+        r#"observatory_http_request_duration_seconds_count{route="unmatched",method="any",code="404"} 1"#,
+        "observatory_http_requests_in_flight 0",
+    ] {
+        assert!(text.contains(series), "{series} is not in\n{text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_times_out() {
+    let config = Config { body_timeout: Duration::from_millis(20), ..Config::default() };
+    let app = App::new(config);
+    let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+    let res = app.send("POST /api/v1/events", Body::from_stream(never)).await;
+    assert!(res.starts_with("408 "), "{res}");
+}
+
+#[tokio::test]
+async fn bodies_share_a_budget() {
+    let config = Config { bodies_bytes: 100, ..Config::default() };
+    let app = App::new(config);
+    let res = app.send("POST /api/v1/events", "x".repeat(101)).await;
+    assert!(res.starts_with("503 [retry-after: 1]"), "{res}");
+    let res = app.send("POST /api/v1/events", "x".repeat(100)).await;
+    assert!(res.starts_with("400 "), "the share was given back: {res}");
+}
