@@ -1,6 +1,6 @@
 //! How long a body takes to become events: a batch of 1000 events of about 250 bytes, as an array, as
 //! `{"events": [...]}` and as lines, and one event alone.
-#![expect(missing_docs, clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use observatory::sources::{Limits, RequestMeta, parse};

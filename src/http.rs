@@ -49,9 +49,12 @@ pub struct Config {
     pub concurrent_requests: usize,
     /// Connections that are open at once; more wait to be accepted. Default 4096.
     pub max_connections: usize,
-    /// How long a connection may take to send a request's head, which is also how long it may be idle
-    /// between two requests. Default 10 s.
+    /// How long a new connection may be silent, and how long a request's head may take from its first
+    /// byte. Then the connection is closed. Default 10 s.
     pub header_timeout: Duration,
+    /// How long a connection may rest between two requests. Default 75 s, more than most clients keep
+    /// one, so that it is they who close.
+    pub idle_timeout: Duration,
     /// How long a request's body may take in all. More is 408. Default 30 s.
     pub body_timeout: Duration,
     /// How long a client may leave an answer unread before its connection is closed. Default 30 s.
@@ -113,6 +116,7 @@ impl Default for Config {
             concurrent_requests: 512,
             max_connections: 4096,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             events: sources::Limits::default(),

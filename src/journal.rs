@@ -1,73 +1,516 @@
-//! The journal.
+//! The journal: every accepted event, once, in the order of acceptance.
+//!
+//! # Contract
+//!
+//! - **Order.** Events have consecutive sequence numbers, given by the one [`Writer`].
+//! - **Durability.** What [`Writer::append`] took is visible to readers at once, and on disk when the next
+//!   [`Writer::flush`] returned. A crash in between loses whole commits, newest first, never a part of one.
+//! - **Deduplication.** The writer knows which ids were seen within the window; it does not look for them
+//!   in what it is told to append.
+//! - **Reading** never blocks writing. A page is consistent: a merge that runs meanwhile neither hides an
+//!   event nor shows it twice.
+//! - **Damage** is reported where it is read; a damaged block is never rewritten.
+//!
+//! A commit is stored as a block of rows. Small blocks are merged in the background into sealed ones of
+//! about a thousand events, compressed (`merge`).
 
-use crate::event::{Event, EventId, Time};
-use crate::selector::Selector;
+mod block;
+mod dedup;
+mod index;
+mod merge;
+mod query;
+mod record;
+mod segment;
 
-/// A question to the journal. Conditions are ANDed; the selectors are ORed among themselves.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// Selectors of which one must match; none: everything matches.
-    pub matches: Vec<Selector>,
-    /// Event types of which one must be equal; none: any.
-    pub types: Vec<String>,
-    /// Sources of which one must be equal; none: any.
-    pub sources: Vec<String>,
-    /// Events at or after this time (the event's own).
-    pub since: Option<Time>,
-    /// Events before this time.
-    pub until: Option<Time>,
-    /// Oldest first instead of newest first (in order of arrival).
-    pub ascending: bool,
-    /// At most this many events.
-    pub limit: usize,
-    /// Where the page before ended.
-    pub cursor: Option<Cursor>,
-}
+pub use dedup::Config as DedupConfig;
+pub use query::{Cursor, Page, Query, QueryError};
+pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
 
-/// A place between two events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(pub u64);
+use crate::codec::DecodeError;
+use crate::event::{Event, Time};
+use crate::store::{Batch, Store, StoreError, Table};
+use block::Header;
+use index::Index;
+use std::sync::Arc;
 
-/// One page of an answer.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// The events with their sequence numbers.
-    pub events: Vec<(u64, Event<'static>)>,
-    /// Where to go on, if there may be more.
-    pub next: Option<Cursor>,
-}
+const TABLE: &str = "journal";
+const KEY_OF_IDS: &[u8] = b"k";
 
-/// Why a question could not be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The store cannot be read.
-    #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
-    /// A block is damaged.
-    #[error("the journal block at sequence {0} is damaged")]
-    Damaged(u64),
-}
-
-/// The journal's read side. A handle. Blocking: call it off the reactor.
+/// The journal's read side. A handle: clones share it. It blocks, so call it off the reactor.
 #[derive(Clone, Debug)]
-pub struct Journal {}
+pub struct Journal {
+    table: Table,
+    index: Arc<Index>,
+    key: IdKey,
+}
+
+/// The journal's write side; there is one.
+#[derive(Debug)]
+pub struct Writer {
+    journal: Journal,
+    store: Store,
+    window: dedup::Window,
+    next: u64,
+    merger: merge::Trigger,
+}
+
+/// Merges small blocks until it is dropped or the writer is.
+pub use merge::Merger;
+
+/// Why a journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A header or a list of ids is damaged.
+    #[error(
+        "the journal is damaged at sequence {first}: {source}; nothing was changed: keep a copy of the data directory and restore a backup"
+    )]
+    Damaged {
+        /// The sequence number of the block.
+        first: u64,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// Sequence numbers are missing.
+    #[error(
+        "the journal has a gap: sequence {expected} is followed by {found}; nothing was changed: keep a copy of the data directory and restore a backup"
+    )]
+    Gap {
+        /// What should have come.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+}
+
+/// Opens the journal in `store`; ids that arrived less than the window before `now` are remembered.
+/// The third part merges in the background: run it on a thread of its own.
+///
+/// # Errors
+///
+/// The store cannot be read, or what it holds is damaged. Nothing was changed then.
+pub fn open(
+    store: &Store,
+    dedup: DedupConfig,
+    now: Time,
+    random: (u64, u64),
+) -> Result<(Journal, Writer, Merger), OpenError> {
+    let table = store.table(TABLE)?;
+    let key = id_key(&table, random)?;
+    let index = Arc::new(Index::load(&table)?);
+    let journal = Journal { table, index, key };
+    let mut window = dedup::Window::new(dedup);
+    journal.remember(&mut window, now.saturating_sub(dedup.window))?;
+    let (trigger, merger) = merge::new(journal.clone());
+    let next = journal.index.end();
+    let writer =
+        Writer { journal: journal.clone(), store: store.clone(), window, next, merger: trigger };
+    Ok((journal, writer, merger))
+}
+
+/// The store's own key of ids, made from `random` when the store is new.
+fn id_key(table: &Table, random: (u64, u64)) -> Result<IdKey, OpenError> {
+    let damaged = |source| OpenError::Damaged { first: 0, source };
+    if let Some(value) = table.get(KEY_OF_IDS)? {
+        let payload = crate::codec::unseal(1, &value).map_err(damaged)?;
+        let mut reader = crate::codec::Reader::new(payload);
+        return Ok(IdKey(reader.u64().map_err(damaged)?, reader.u64().map_err(damaged)?));
+    }
+    let mut writer = crate::codec::Writer::default();
+    writer.u64(random.0);
+    writer.u64(random.1);
+    let mut batch = Batch::default();
+    batch.put(KEY_OF_IDS, &crate::codec::seal(1, &writer.into_inner()));
+    table.apply(batch)?;
+    Ok(IdKey(random.0, random.1))
+}
+
+// === impl Journal ===
 
 impl Journal {
-    /// Answers `query`.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub fn query(&self, _query: &Query) -> Result<Page, QueryError> {
-        Ok(Page::default())
+    /// Events stored.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.index.events()
     }
 
-    /// The newest event with this id, and its sequence number.
+    /// Whether nothing is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sequence number that the next event will get.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.index.end()
+    }
+
+    /// Blocks stored: in all, and sealed.
+    #[must_use]
+    pub fn blocks(&self) -> (usize, usize) {
+        self.index.blocks()
+    }
+
+    /// The key that hashes ids in this store.
+    #[must_use]
+    pub fn id_key(&self) -> &IdKey {
+        &self.key
+    }
+
+    /// Calls `each` for every event from sequence number `from` on, in order, with its number. For
+    /// replay: nothing may be appended meanwhile.
     ///
     /// # Errors
     ///
-    /// The store cannot be read.
-    pub fn get(&self, _id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
-        Ok(None)
+    /// The store cannot be read, or a block is damaged.
+    pub fn replay(
+        &self,
+        from: u64,
+        mut each: impl FnMut(u64, &Event<'_>),
+    ) -> Result<(), QueryError> {
+        for header in self.index.from(from) {
+            let rows = self.rows(&header)?.ok_or(QueryError::Damaged(header.first))?;
+            for (seq, event) in (header.first..).zip(segment::events(&rows)) {
+                let event = event.map_err(|_| QueryError::Damaged(header.first))?;
+                if seq >= from {
+                    each(seq, &event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a block; `None` if a merge replaced it since its header was read.
+    fn rows(&self, header: &Header) -> Result<Option<Vec<u8>>, QueryError> {
+        let Some(value) = self.table.get(&block::key(block::ROWS, header.first))? else {
+            return Ok(None);
+        };
+        let decoded = block::decode_rows(&value);
+        let (count, rows) = decoded.map_err(|_| QueryError::Damaged(header.first))?;
+        Ok((count == header.stats.count).then_some(rows))
+    }
+
+    fn ids(&self, first: u64) -> Result<Vec<segment::IdEntry>, QueryError> {
+        match self.table.get(&block::key(block::IDS, first))? {
+            Some(value) => block::decode_ids(&value).map_err(|_| QueryError::Damaged(first)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Fills the window with the ids that arrived at or after `since`.
+    fn remember(&self, window: &mut dedup::Window, since: Time) -> Result<(), OpenError> {
+        for header in self.index.from(0) {
+            let received = header.stats.received.1;
+            if received < since {
+                continue;
+            }
+            let first = header.first;
+            let Some(value) = self.table.get(&block::key(block::IDS, first))? else { continue };
+            let ids = block::decode_ids(&value);
+            for id in ids.map_err(|source| OpenError::Damaged { first, source })? {
+                window.insert(received, id.identity);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Whether an event with this identity was appended within the window.
+    #[must_use]
+    pub fn knows(&self, identity: u64) -> bool {
+        self.window.contains(identity)
+    }
+
+    /// The sequence number that the next event will get.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The key that hashes ids in this store.
+    #[must_use]
+    pub fn id_key(&self) -> &IdKey {
+        &self.journal.key
+    }
+
+    /// Ids that are remembered.
+    #[must_use]
+    pub fn known_ids(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Appends the events of `segments` in order, all or none, and returns the sequence number of the
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written; nothing was appended then.
+    pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
+        let first = self.next;
+        let mut batch = Batch::default();
+        let mut headers = Vec::new();
+        let mut next = first;
+        for segment in gather(segments) {
+            let rows =
+                block::encode_rows(segment.stats.count, &segment.rows, segment.packed.as_deref());
+            let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            let stats = self.journal.index.intern(segment.stats);
+            let header = Header { first: next, stored_bytes, stats };
+            batch.put(&block::key(block::ROWS, next), &rows);
+            batch.put(&block::key(block::HEADER, next), &header.encode());
+            if !segment.ids.is_empty() {
+                batch.put(&block::key(block::IDS, next), &block::encode_ids(&segment.ids));
+            }
+            next = header.end();
+            headers.push((header, segment.ids));
+        }
+        self.journal.table.apply(batch)?;
+        self.next = next;
+        for (header, ids) in headers {
+            for id in ids {
+                self.window.insert(header.stats.received.1, id.identity);
+            }
+            self.journal.index.push(header);
+        }
+        self.merger.consider();
+        Ok(first)
+    }
+
+    /// Blocks until everything appended is on disk.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.store.flush()
+    }
+}
+
+/// Joins neighbours that were not compressed into blocks of bounded size.
+fn gather(segments: Vec<Segment>) -> Vec<Segment> {
+    let mut res: Vec<Segment> = Vec::new();
+    for segment in segments.into_iter().filter(|it| !it.is_empty()) {
+        match res.last_mut() {
+            Some(last)
+                if last.packed.is_none()
+                    && segment.packed.is_none()
+                    && last.len() + segment.len() <= BLOCK_EVENTS
+                    && last.rows.len() + segment.rows.len() <= BLOCK_BYTES =>
+            {
+                last.merge(&segment);
+            }
+            _ => res.push(segment),
+        }
+    }
+    res.iter_mut().filter(|it| it.packed.is_none()).for_each(Segment::pack);
+    res
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, IdGenerator};
+    use crate::store;
+    use std::time::Duration;
+
+    struct Fixture {
+        journal: Journal,
+        writer: Writer,
+        merger: Merger,
+        ids: IdGenerator,
+    }
+
+    fn open_in(dir: &std::path::Path) -> Fixture {
+        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
+        let now = Time::from_millis(1_000_000);
+        let (journal, writer, merger) = open(&store, DedupConfig::default(), now, (1, 2)).unwrap();
+        Fixture { journal, writer, merger, ids: IdGenerator::new(7) }
+    }
+
+    impl Fixture {
+        fn event(&self, millis: i64, id: Option<&str>, event_type: &str) -> Event<'static> {
+            let time = Time::from_millis(millis);
+            let id = match id {
+                Some(id) => EventId::Given(id.to_owned().into()),
+                None => self.ids.next(time),
+            };
+            Event {
+                id,
+                event_type: event_type.to_owned().into(),
+                source: "s".into(),
+                time,
+                received: time,
+                time_clamped: false,
+                subject: None,
+                trace: None,
+                data: format!("{{\"n\":{millis}}}").into(),
+            }
+        }
+
+        fn append(&mut self, events: &[Event<'_>]) {
+            let mut segment = Segment::default();
+            for it in events {
+                segment.push(it, self.journal.id_key());
+            }
+            segment.pack();
+            self.writer.append(vec![segment]).unwrap();
+        }
+
+        fn seqs(&self, query: &Query) -> Vec<u64> {
+            self.journal.query(query).unwrap().events.iter().map(|it| it.0).collect()
+        }
+    }
+
+    fn all() -> Query {
+        Query { limit: usize::MAX, ascending: true, ..Query::default() }
+    }
+
+    #[test]
+    fn events_survive_reopening_and_merging() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        let events: Vec<_> =
+            (0..2500).map(|i| it.event(i, (i % 3 == 0).then_some("x"), "t")).collect();
+        for event in &events {
+            it.append(std::slice::from_ref(event));
+        }
+        it.writer.flush().unwrap();
+        let before = it.journal.query(&all()).unwrap().events;
+        assert_eq!(before.len(), 2500);
+        assert!(it.merger.merge_all().unwrap() >= 2);
+        let (blocks, sealed) = it.journal.blocks();
+        assert!(blocks < 60 && sealed >= 2, "{blocks} {sealed}");
+        assert_eq!(it.journal.query(&all()).unwrap().events, before);
+        it.writer.flush().unwrap();
+        drop(it);
+        let it = open_in(dir.path());
+        assert_eq!(it.journal.len(), 2500);
+        let after = it.journal.query(&all()).unwrap().events;
+        assert_eq!(after, before);
+        assert_eq!(
+            after.iter().map(|it| &it.1).collect::<Vec<_>>(),
+            events.iter().collect::<Vec<_>>()
+        );
+        let mut replayed = 0;
+        it.journal
+            .replay(2001, |seq, event| {
+                assert_eq!(*event, events[usize::try_from(seq).unwrap() - 1]);
+                replayed += 1;
+            })
+            .unwrap();
+        assert_eq!(replayed, 500);
+    }
+
+    #[test]
+    fn pages_go_on_where_they_ended_while_blocks_merge() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        for i in 0..300 {
+            let event = it.event(i, None, if i % 2 == 0 { "even" } else { "odd" });
+            it.append(&[event]);
+        }
+        for ascending in [true, false] {
+            let mut query =
+                Query { types: vec!["even".into()], limit: 7, ascending, ..Query::default() };
+            let mut seen = Vec::new();
+            loop {
+                let page = it.journal.query(&query).unwrap();
+                seen.extend(page.events.iter().map(|it| it.0));
+                it.merger.merge_all().unwrap();
+                query.cursor = page.next;
+                if page.next.is_none() {
+                    break;
+                }
+            }
+            let mut expected: Vec<u64> = (1..=300).step_by(2).collect();
+            if !ascending {
+                expected.reverse();
+            }
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn time_and_kind_narrow() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        for i in 0..10 {
+            let event = it.event(i * 10, None, if i < 5 { "a" } else { "b" });
+            it.append(&[event]);
+        }
+        let at = |millis| Some(Time::from_millis(millis));
+        assert_eq!(it.seqs(&Query { since: at(20), until: at(40), ..all() }), [3, 4]);
+        assert_eq!(it.seqs(&Query { types: vec!["b".into()], until: at(70), ..all() }), [6, 7]);
+        assert!(it.seqs(&Query { sources: vec!["other".into()], ..all() }).is_empty());
+        assert_eq!(it.seqs(&Query { ascending: false, limit: 2, ..all() }), [10, 9]);
+    }
+
+    #[test]
+    fn an_event_is_found_by_either_kind_of_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        let given = it.event(5, Some("mine"), "t");
+        let generated = it.event(6, None, "t");
+        it.append(&[given.clone(), generated.clone()]);
+        for event in [given, generated] {
+            assert_eq!(it.journal.get(&event.id).unwrap().unwrap().1, event);
+        }
+        assert_eq!(it.journal.get(&EventId::Given("other".into())).unwrap(), None);
+    }
+
+    #[test]
+    fn ids_are_known_within_the_window_also_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        let event = it.event(999_000, Some("x"), "t");
+        let identity = it.journal.id_key().identity("s", "x");
+        assert!(!it.writer.knows(identity));
+        it.append(&[event]);
+        assert!(it.writer.knows(identity));
+        it.writer.flush().unwrap();
+        drop(it);
+        assert!(open_in(dir.path()).writer.knows(identity));
+        let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
+        let later = Time::from_millis(999_000).saturating_add(Duration::from_secs(90_000));
+        let (_, writer, _) = open(&store, DedupConfig::default(), later, (3, 4)).unwrap();
+        assert!(!writer.knows(identity));
+    }
+
+    #[test]
+    fn a_damaged_block_is_reported_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        let event = it.event(1, None, "t");
+        it.append(&[event]);
+        let key = block::key(block::ROWS, 1);
+        let mut value = it.journal.table.get(&key).unwrap().unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        let mut batch = Batch::default();
+        batch.put(&key, &value);
+        it.journal.table.apply(batch).unwrap();
+        let err = it.journal.query(&all()).unwrap_err().to_string();
+        assert_eq!(err, "the journal block at sequence 1 is damaged");
+        assert_eq!(it.journal.table.get(&key).unwrap().unwrap(), value);
+    }
+
+    #[test]
+    fn segments_lose_only_what_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let it = open_in(dir.path());
+        let key = *it.journal.id_key();
+        let mut segment = Segment::default();
+        for i in 0..4 {
+            segment.push(&it.event(i, Some(&i.to_string()), "t"), &key);
+        }
+        let kept = segment.without(&key, |i| i % 2 == 0);
+        let left: Vec<_> = kept.events().map(|it| it.unwrap().id.to_string()).collect();
+        assert_eq!(left, ["1", "3"]);
+        assert_eq!(kept.identities().map(|it| it.0).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod codec;
 pub mod config;
 pub mod event;
 pub mod exposition;

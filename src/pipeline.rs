@@ -1,15 +1,139 @@
-//! The single writer.
+//! The single writer, and the handle that everything submits to.
+//!
+//! # Contract
+//!
+//! - When [`Pipeline::submit`] answers, the events are on disk (with [`Durability::Sync`]) and in the
+//!   metrics. Whoever asked may have hung up long before: what was queued is committed all the same.
+//! - Requests are committed in the order in which they were queued; one fsync serves all that wait.
+//! - The queue is bounded in requests and bytes. A full one refuses at once, before memory grows; nothing
+//!   that was taken is dropped.
+//! - [`Pipeline::stop`] commits what is queued, stores a snapshot and returns; later submissions are
+//!   refused.
 
-use crate::event::{EventId, NewEvent, Time};
-use crate::exposition;
-use crate::journal::Journal;
-use crate::metrics::{Audience, Rendered};
-use crate::rules::RuleSet;
-use std::{future::Future, sync::Arc};
+mod own;
+mod reload;
+mod scrape;
+mod writer;
+
+pub use reload::{ReloadError, Reloaded};
+pub use scrape::ScrapeFormat;
+
+use crate::event::{Event, EventId, IdGenerator, NewEvent, Time};
+use crate::journal;
+use crate::journal::{IdKey, Journal, Segment};
+use crate::metrics;
+use crate::metrics::{Metrics, Part};
+use crate::rules::{RuleSet, Updates};
+use crate::store::{Store, StoreError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use prometheus_client::registry::Registry;
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::sync::oneshot;
+
+/// How the pipeline behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When a submission is answered. Default sync.
+    pub durability: Durability,
+    /// Requests that may wait for the writer. Default 4096.
+    pub queue_requests: usize,
+    /// Bytes that may wait for the writer. Default 64 MiB; a single request may exceed it when alone.
+    pub queue_bytes: usize,
+    /// How long ids are remembered.
+    pub dedup: journal::DedupConfig,
+    /// How often the metrics are stored, when events came. Default 5 minutes.
+    pub snapshot_interval: Duration,
+    /// The rule file; the built-in rules if there is none.
+    pub rules_file: Option<PathBuf>,
+    /// How the projection behaves.
+    pub metrics: metrics::Config,
+}
+
+/// When a submission is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on disk.
+    Sync,
+    /// When it is taken; it is on disk at most so much later. A crash may lose what came in between.
+    Relaxed(Duration),
+}
 
 /// The handle that everything submits to. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Pipeline {}
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: mpsc::SyncSender<Command>,
+    store: Store,
+    queued: Arc<Queued>,
+    journal: Journal,
+    metrics: Metrics,
+    rules: ArcSwap<RuleSet>,
+    rules_file: Option<PathBuf>,
+    reloading: tokio::sync::Mutex<()>,
+    ids: IdGenerator,
+    started: Instant,
+    failure: Arc<ArcSwapOption<String>>,
+    own: own::Own,
+    registry: OnceLock<Registry>,
+    pages: scrape::Pages,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+/// What waits for the writer.
+#[derive(Debug)]
+struct Queued {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+    max_requests: usize,
+    max_bytes: usize,
+}
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+enum Command {
+    Append(Box<Append>),
+    UseRules(Arc<RuleSet>, oneshot::Sender<()>),
+    StoreMark(i64, oneshot::Sender<()>),
+    Stop,
+}
+
+/// Events on their way to the writer, encoded and evaluated.
+#[derive(Debug)]
+struct Append {
+    segments: Vec<Segment>,
+    updates: Updates,
+    /// Per event.
+    parts: Vec<Part>,
+    /// The rules that `updates` comes from.
+    rules: Arc<RuleSet>,
+    received_ms: i64,
+    reply: oneshot::Sender<Result<Duplicates, SubmitError>>,
+    _place: Place,
+}
+
+/// The positions of the events that were known already, ascending.
+type Duplicates = Vec<usize>;
+
+/// A place in the queue, given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    queued: Arc<Queued>,
+    bytes: usize,
+}
 
 /// What happened to a submitted batch: it is durable and visible.
 #[derive(Clone, Debug)]
@@ -43,19 +167,33 @@ pub enum SubmitError {
     Store(Arc<str>),
 }
 
-/// What a reload of the rules did.
-#[derive(Clone, Debug)]
-pub struct Reloaded {
-    /// Whether the rules differ from before.
-    pub changed: bool,
-    /// Metrics in the new rules.
-    pub metrics: usize,
+/// Why the pipeline could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal is damaged.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// The journal cannot be replayed.
+    #[error(
+        "cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory"
+    )]
+    Replay(#[from] journal::QueryError),
+    /// The snapshot is damaged.
+    #[error(transparent)]
+    Snapshot(#[from] metrics::RestoreError),
+    /// The rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] ReloadError),
+    /// There is no randomness.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
 }
-
-/// The rules that could not be loaded; the old ones stay in force.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ReloadError(pub String);
 
 /// How the parts are, for `/health`.
 #[derive(Clone, Debug)]
@@ -70,60 +208,273 @@ pub struct Health {
     pub uptime_seconds: u64,
 }
 
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            queue_requests: 4096,
+            queue_bytes: 64 << 20,
+            dedup: journal::DedupConfig::default(),
+            snapshot_interval: Duration::from_secs(300),
+            rules_file: None,
+            metrics: metrics::Config::default(),
+        }
+    }
+}
+
+// === impl Pipeline ===
+
 impl Pipeline {
+    /// Opens the journal in `store`, brings the metrics up to date and starts the writer. Blocks for as
+    /// long as the replay takes, which is about a second per million events since the last snapshot.
+    ///
+    /// # Errors
+    ///
+    /// The rules do not compile, or what is stored cannot be read. Nothing was changed then.
+    pub fn open(config: Config, store: &Store) -> Result<Self, OpenError> {
+        let rules = Arc::new(reload::load(config.rules_file.as_deref())?);
+        let mut random = [0; 24];
+        getrandom::fill(&mut random).map_err(OpenError::Random)?;
+        let random = |at: usize| {
+            random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
+        };
+        let now = now();
+        let opened = journal::open(store, config.dedup, now, (random(0), random(8)))?;
+        let (journal, journal_writer, merger) = opened;
+        let projection = writer::recover(&config, store, &journal, &rules, now)?;
+        let (queue, commands) = mpsc::sync_channel(config.queue_requests);
+        let queued = Arc::new(Queued {
+            requests: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            max_requests: config.queue_requests,
+            max_bytes: config.queue_bytes,
+        });
+        let failure = Arc::new(ArcSwapOption::empty());
+        let own = own::Own::default();
+        own.reloaded(Ok(&rules), now);
+        let metrics = projection.metrics();
+        let writer = writer::Writer::new(
+            &config,
+            store,
+            journal_writer,
+            projection,
+            (Arc::clone(&failure), own.clone()),
+        )?;
+        let writer = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.run(&commands))?;
+        let merger =
+            thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                queue,
+                store: store.clone(),
+                queued,
+                journal,
+                metrics,
+                rules: ArcSwap::new(rules),
+                rules_file: config.rules_file,
+                reloading: tokio::sync::Mutex::default(),
+                ids: IdGenerator::new(random(16)),
+                started: Instant::now(),
+                failure,
+                own,
+                registry: OnceLock::new(),
+                pages: scrape::Pages::default(),
+                threads: Mutex::new(vec![writer, merger]),
+            }),
+        })
+    }
+
     /// The time by the pipeline's clock.
     #[must_use]
     pub fn now(&self) -> Time {
-        Time::default()
+        now()
     }
 
     /// Takes `events` to be stored and counted. The work that depends on the body is done before this
     /// returns; the future waits for the commit and may be dropped without undoing anything.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full, the server is stopping, or the store cannot be written. Nothing was accepted
+    /// then, except that a store that failed between writing and flushing may have kept it.
     pub fn submit(
         &self,
-        _events: Vec<NewEvent<'_>>,
+        events: Vec<NewEvent<'_>>,
     ) -> impl Future<Output = Result<Ack, SubmitError>> + Send + use<> {
-        async { Err(SubmitError::Stopping) }
+        let started = Instant::now();
+        let received = now();
+        let queued = self.queue(events, received);
+        let own = self.inner.own.clone();
+        async move {
+            let Waiting { ids, answer } = queued?;
+            let duplicates = match answer {
+                Some(it) => it.await.unwrap_or(Err(SubmitError::Stopping))?,
+                None => Vec::new(),
+            };
+            own.ingested(ids.len() - duplicates.len(), duplicates.len(), started.elapsed());
+            let is_duplicate = |at: &usize| duplicates.binary_search(at).is_ok();
+            let receipt = |(at, id)| Receipt { id, duplicate: is_duplicate(&at) };
+            Ok(Ack { received, events: ids.into_iter().enumerate().map(receipt).collect() })
+        }
+    }
+
+    fn queue(&self, events: Vec<NewEvent<'_>>, received: Time) -> Result<Waiting, SubmitError> {
+        let inner = &self.inner;
+        if events.is_empty() {
+            return Ok(Waiting { ids: Vec::new(), answer: None });
+        }
+        // Refuse before the work is done: an overload must be cheap.
+        if inner.queued.is_full() {
+            inner.own.refused();
+            return Err(SubmitError::Full);
+        }
+        let rules = inner.rules.load_full();
+        let (reply, answer) = oneshot::channel();
+        let mut prepared = Prepared::default();
+        let mut ids = Vec::with_capacity(events.len());
+        for event in events {
+            let event = event.accept(received, || inner.ids.next(received));
+            prepared.push(&event, &rules, inner.journal.id_key());
+            ids.push(match event.id {
+                EventId::Given(it) => EventId::Given(it.into_owned().into()),
+                EventId::Generated(it) => EventId::Generated(it),
+            });
+        }
+        let Prepared { mut segments, updates, parts } = prepared;
+        segments.iter_mut().for_each(Segment::pack);
+        let size = segments.iter().map(Segment::size_bytes).sum::<usize>() + updates.text.len();
+        let Some(place) = Queued::enter(&inner.queued, size) else {
+            inner.own.refused();
+            return Err(SubmitError::Full);
+        };
+        let received_ms = received.as_millis();
+        let append = Append { segments, updates, parts, rules, received_ms, reply, _place: place };
+        match inner.queue.try_send(Command::Append(Box::new(append))) {
+            Ok(()) => Ok(Waiting { ids, answer: Some(answer) }),
+            Err(mpsc::TrySendError::Full(_)) => {
+                inner.own.refused();
+                Err(SubmitError::Full)
+            }
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
+        }
     }
 
     /// The journal's read side.
     #[must_use]
     pub fn journal(&self) -> &Journal {
-        unreachable!()
+        &self.inner.journal
     }
 
     /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> Arc<RuleSet> {
-        unreachable!()
+        self.inner.rules.load_full()
     }
 
-    /// Loads the rules again from where they came from. Atomic.
-    ///
-    /// # Errors
-    ///
-    /// The new rules cannot be read or compiled; the message has line, column and a caret.
-    pub async fn reload_rules(&self) -> Result<Reloaded, ReloadError> {
-        Err(ReloadError(String::new()))
+    /// Registers the own metrics of everything below, without prefix.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.own.register(registry);
+        self.inner.metrics.register(registry);
+        registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 
-    /// Renders `/metrics`. N callers within a second cost one render.
-    pub async fn scrape(&self, _format: ScrapeFormat, _audience: Audience) -> Rendered {
-        unreachable!()
+    /// Shows the metrics of `registry` on every page from now on. Only the first call counts.
+    pub fn expose(&self, registry: Registry) {
+        let _ = self.inner.registry.set(registry);
     }
 
     /// How the parts are.
     #[must_use]
     pub fn health(&self) -> Health {
-        unreachable!()
+        let inner = &self.inner;
+        let queue =
+            if inner.queued.is_full() { Err("the queue is full".to_owned()) } else { Ok(()) };
+        Health {
+            store: inner.failure.load().as_deref().map_or(Ok(()), |it| Err(it.clone())),
+            queue,
+            events: inner.journal.len(),
+            uptime_seconds: inner.started.elapsed().as_secs(),
+        }
+    }
+
+    /// Commits what is queued, stores a snapshot and waits for the threads to end.
+    pub async fn stop(&self) {
+        let pipeline = self.clone();
+        let stopped = tokio::task::spawn_blocking(move || {
+            // The queue may be full: this waits for a place, which is fine where nothing else does.
+            let _ = pipeline.inner.queue.send(Command::Stop);
+            let mut threads = pipeline.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            for thread in threads.drain(..) {
+                let _ = thread.join();
+            }
+        });
+        if stopped.await.is_err() {
+            tracing::error!("the writer ended with a panic");
+        }
     }
 }
 
-/// How a scrape is to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ScrapeFormat {
-    /// The exposition format.
-    pub format: exposition::Format,
-    /// Whether the body is compressed with gzip.
-    pub gzip: bool,
+/// A batch that was queued: its ids, and where its answer comes; none for an empty batch.
+#[derive(Debug)]
+struct Waiting {
+    ids: Vec<EventId<'static>>,
+    answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
 }
+
+/// Events encoded and evaluated.
+#[derive(Debug, Default)]
+struct Prepared {
+    segments: Vec<Segment>,
+    updates: Updates,
+    parts: Vec<Part>,
+}
+
+impl Prepared {
+    fn push(&mut self, event: &Event<'_>, rules: &RuleSet, key: &IdKey) {
+        if self.segments.last().is_none_or(Segment::is_full) {
+            self.segments.push(Segment::default());
+        }
+        if let Some(it) = self.segments.last_mut() {
+            it.push(event, key);
+        }
+        self.parts.push(Part::evaluate(rules, event, &mut self.updates));
+    }
+}
+
+// === impl Queued ===
+
+impl Queued {
+    fn is_full(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) >= self.max_requests
+            || self.bytes.load(Ordering::Relaxed) >= self.max_bytes
+    }
+
+    fn enter(this: &Arc<Self>, bytes: usize) -> Option<Place> {
+        let before = this.bytes.fetch_add(bytes, Ordering::Relaxed);
+        this.requests.fetch_add(1, Ordering::Relaxed);
+        let place = Place { queued: Arc::clone(this), bytes };
+        // A request alone in the queue may be of any size: bodies have a limit of their own.
+        (before == 0 || before + bytes <= this.max_bytes).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queued.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.queued.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The only place that reads the clock for events and metrics.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ impl IdGenerator {
 
     /// The next id, made at `now`.
     #[must_use]
-    pub fn next(&self, now: Time) -> EventId<'static> {
+    pub fn next<'a>(&self, now: Time) -> EventId<'a> {
         let count = self.next.fetch_add(1, Ordering::Relaxed) & MASK_40;
         let millis = u128::from(now.as_millis().unsigned_abs()) & ((1 << 48) - 1);
         EventId::Generated(millis << 80 | u128::from(self.start) << 40 | u128::from(count))

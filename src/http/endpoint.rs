@@ -21,7 +21,13 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+    /// Tells the connection from others.
+    pub(super) connection: u64,
 }
+
+/// The number of the connection that a request came over; the accept loop adds it to each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection(pub(super) u64);
 
 /// A route under one of its paths.
 struct Endpoint {
@@ -161,6 +167,7 @@ impl Endpoint {
             method: parts.method,
             headers: parts.headers,
             body,
+            connection: parts.extensions.get().map_or(0, |Connection(it)| *it),
         };
         (self.route.handler)(call).await
     }

@@ -3,7 +3,7 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use crate::exposition;
-use crate::metrics::{Audience, Rendered};
+use crate::metrics::{Audience, Rendered, Scraper};
 use crate::pipeline::ScrapeFormat;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
@@ -11,12 +11,13 @@ use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use std::convert::Infallible;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// `GET /metrics`: everything, in the format that the client asks for.
 pub(super) async fn scrape(call: Call) -> Result<Response<Body>, ApiError> {
     let format = exposition::negotiate(accept(&call.headers).as_deref());
     let gzip = accepts_gzip(&call.headers);
-    let audience = audience(&call.headers);
+    let audience = audience(&call.headers, call.connection);
     let rendered = call.state.pipeline.scrape(ScrapeFormat { format, gzip }, audience).await;
     let length = rendered.len;
     let body = if call.method == Method::HEAD { Body::empty() } else { body(rendered) };
@@ -66,22 +67,32 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     any.unwrap_or(false)
 }
 
+/// The scrape timeout of a Prometheus that does not say.
+const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+
 /// Whether it is a Prometheus that asks: it says how long it will wait, and what it is.
-fn audience(headers: &HeaderMap) -> Audience {
+fn audience(headers: &HeaderMap, connection: u64) -> Audience {
     let agent = headers.get(header::USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
-    let scrapes = headers.contains_key("x-prometheus-scrape-timeout-seconds");
-    if scrapes || agent.starts_with(b"Prometheus/") {
-        Audience::Prometheus
-    } else {
-        Audience::Person
+    let timeout = headers.get("x-prometheus-scrape-timeout-seconds");
+    if timeout.is_none() && !agent.starts_with(b"Prometheus/") {
+        return Audience::Person;
     }
+    // A proxy has one connection for many: there its word tells them apart.
+    let id = headers.get("x-forwarded-for").map_or(connection, |it| xxh3_64(it.as_bytes()));
+    let timeout = timeout.and_then(|it| it.to_str().ok()).and_then(|it| it.parse::<f64>().ok());
+    Audience::Prometheus(Scraper { id, timeout_ms: timeout.map_or(DEFAULT_TIMEOUT_MS, millis) })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn millis(seconds: f64) -> u32 {
+    (seconds * 1e3) as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let value = |it: &&str| (name.clone(), HeaderValue::from_str(it).unwrap());
         values.iter().map(value).collect()
     }
@@ -89,7 +100,7 @@ mod tests {
     #[test]
     fn gzip_only_for_who_takes_it() {
         let check = |values: &[&str], expected: bool| {
-            let headers = headers(header::ACCEPT_ENCODING, values);
+            let headers = headers(&header::ACCEPT_ENCODING, values);
             assert_eq!(accepts_gzip(&headers), expected, "{values:?}");
         };
         check(&[], false);
@@ -105,12 +116,19 @@ mod tests {
 
     #[test]
     fn who_asks() {
-        let check = |name: &'static str, value: &str, expected: Audience| {
-            let name = header::HeaderName::from_static(name);
-            assert_eq!(audience(&headers(name, &[value])), expected, "{value}");
+        let check = |pairs: &[(&'static str, &str)], expected: Audience| {
+            let pair = |(name, value): &(&'static str, &str)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            };
+            assert_eq!(audience(&pairs.iter().map(pair).collect(), 7), expected, "{pairs:?}");
         };
-        check("user-agent", "Prometheus/3.5.3", Audience::Prometheus);
-        check("user-agent", "curl/8.0", Audience::Person);
-        check("x-prometheus-scrape-timeout-seconds", "10", Audience::Prometheus);
+        let scraper = |id, timeout_ms| Audience::Prometheus(Scraper { id, timeout_ms });
+        check(&[("user-agent", "curl/8.0")], Audience::Person);
+        check(&[("user-agent", "Prometheus/3.5.3")], scraper(7, 10_000));
+        let timeout = ("x-prometheus-scrape-timeout-seconds", "2.5");
+        check(&[timeout], scraper(7, 2_500));
+        check(&[timeout, ("x-forwarded-for", "10.0.0.1")], scraper(xxh3_64(b"10.0.0.1"), 2_500));
+        check(&[("x-prometheus-scrape-timeout-seconds", "-1")], scraper(7, 0));
+        check(&[("x-prometheus-scrape-timeout-seconds", "soon")], scraper(7, 10_000));
     }
 }

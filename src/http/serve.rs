@@ -1,23 +1,41 @@
 //! The accept loop: bounded connections, timeouts, and an end.
 
-mod stall;
+mod watch;
 
 use super::Config;
+use super::endpoint;
 use super::instruments::Metrics;
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use stall::StallTimeout;
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use watch::{Busy, Phase, Timeouts, Watched};
 
 /// How long to wait after an accept that failed for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// An answer up to this size fits into the socket's buffer.
+const SHORT_BYTES: u64 = 64 << 10;
 
 /// Serves one router on any number of listeners. A handle: clones share the bound on connections.
 #[derive(Clone)]
@@ -28,8 +46,9 @@ pub struct Server {
 struct Shared {
     http: http1::Builder,
     router: TowerToHyperService<Router>,
-    write_timeout: Duration,
+    timeouts: Timeouts,
     slots: Arc<Semaphore>,
+    accepted: AtomicU64,
     metrics: Metrics,
 }
 
@@ -38,12 +57,19 @@ impl Server {
     #[must_use]
     pub fn new(router: Router, config: &Config, metrics: Metrics) -> Self {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+        // Connections are watched by ours.
+        http.header_read_timeout(None);
+        let timeouts = Timeouts {
+            head: config.header_timeout,
+            idle: config.idle_timeout,
+            write: config.write_timeout,
+        };
         let shared = Shared {
             http,
             router: TowerToHyperService::new(router),
-            write_timeout: config.write_timeout,
+            timeouts,
             slots: Arc::new(Semaphore::new(config.max_connections)),
+            accepted: AtomicU64::new(0),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -102,8 +128,14 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 impl Shared {
     async fn connection(&self, stream: TcpStream, stopping: &CancellationToken) {
         let _open = self.metrics.connection();
-        let io = TokioIo::new(StallTimeout::new(stream, self.write_timeout));
-        let connection = self.http.serve_connection(io, self.router.clone());
+        let phase = Phase::default();
+        let io = TokioIo::new(Watched::new(stream, self.timeouts, phase.clone()));
+        let number = endpoint::Connection(self.accepted.fetch_add(1, Ordering::Relaxed));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(number);
+            answer(&self.router, request, phase.begin())
+        });
+        let connection = self.http.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let res = tokio::select! {
             res = connection.as_mut() => res,
@@ -116,6 +148,47 @@ impl Shared {
             // Timeouts and clients that go away: their affair, and often.
             tracing::debug!(%error, "connection ended");
         }
+    }
+}
+
+/// Answers one request. The connection is busy until the answer is under way, or has ended if it is
+/// long: a stream may be silent for any time.
+async fn answer(
+    router: &TowerToHyperService<Router>,
+    request: Request<Incoming>,
+    busy: Busy,
+) -> Result<Response<Body>, Infallible> {
+    let response = router.call(request).await?;
+    let short = response.body().size_hint().exact().is_some_and(|it| it <= SHORT_BYTES);
+    if short {
+        return Ok(response);
+    }
+    Ok(response.map(|body| Body::new(BusyBody { body, _busy: busy })))
+}
+
+/// A body that keeps its connection busy.
+struct BusyBody {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for BusyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

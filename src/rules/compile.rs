@@ -16,7 +16,7 @@ use super::template::{self, Alias, Names, Template};
 use super::types::TypeCache;
 use super::yaml::{self, Kind, Node, Place};
 use super::{Defaults, RuleSet, RuleTest};
-use crate::selector::{Selector, Text};
+use crate::selector::{Glob, Selector, Text};
 use hashbrown::{HashMap, HashSet};
 use std::{sync::Arc, time::Duration};
 
@@ -46,6 +46,8 @@ struct Compiler<'t> {
     places: Vec<Place>,
     spans: Vec<SpanSpec>,
     rules: Vec<Rule>,
+    /// All globs over types, and where they stand.
+    globs: Vec<(Glob, Place)>,
     tests: Vec<RuleTest>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn compile(text: &str) -> Result<RuleSet, Diagnostics> {
         places: Vec::new(),
         spans: Vec::new(),
         rules: Vec::new(),
+        globs: Vec::new(),
         tests: Vec::new(),
     };
     compiler.file(&root);
@@ -113,7 +116,7 @@ impl Compiler<'_> {
             self.each(it, Self::span);
         }
         lint::families(&self.families, &self.places, metrics, &mut self.report);
-        lint::globs(&self.rules, &mut self.report, root.at);
+        lint::globs(&self.globs, &mut self.report);
         if let Some(it) = file.get("tests") {
             self.tests(it);
         }
@@ -169,7 +172,7 @@ impl Compiler<'_> {
 
     fn maps(&mut self, node: &Node) {
         for (name, node) in table::entries(node, &mut self.report).unwrap_or_default() {
-            if template::is_filter(&name.name) {
+            if template::filter_names().any(|it| it == name.name) {
                 let message = format!("`{}` is a filter that is built in", name.name);
                 self.report.error(name.at, message);
             }
@@ -214,7 +217,9 @@ impl Compiler<'_> {
             }
             let mut templates = Vec::new();
             for item in table::one_or_many(node) {
-                templates.extend(self.template(item, false, false));
+                let template = self.template(item, false, false);
+                self.no_limit(template.as_ref(), item.at);
+                templates.extend(template);
             }
             self.unused.insert(format!("the field `{}`", name.name), name.at);
             aliases.push(Alias { name: name.name.clone(), templates });
@@ -241,6 +246,13 @@ impl Compiler<'_> {
         }
     }
 
+    /// `| limit(n)` says something about labels only.
+    fn no_limit(&mut self, template: Option<&Template>, at: Place) {
+        if template.is_some_and(|it| it.fields().any(|it| it.limit().is_some())) {
+            self.report.error(at, "`limit` bounds the values of a label: put it there");
+        }
+    }
+
     fn mark(&mut self, used: HashSet<String>) {
         for it in used {
             self.unused.remove(&it);
@@ -261,6 +273,7 @@ impl Compiler<'_> {
                     selector.bind(&names);
                     let used = selector.bound().filter_map(|it| self.aliases.get(it));
                     self.mark(used.map(|it| format!("the field `{}`", it.name)).collect());
+                    self.globs.push((selector.type_glob().clone(), node.at));
                     res.push(selector);
                 }
                 Err(error) => {
@@ -288,6 +301,7 @@ impl Compiler<'_> {
         let templates: Vec<_> =
             nodes.iter().filter_map(|it| self.template(it, key, item)).collect();
         for (template, node) in templates.iter().zip(nodes) {
+            self.no_limit(Some(template), node.at);
             let literal = template.literal().map(Text::borrowed);
             if literal.is_some_and(|it| template::number(&it).is_err()) {
                 let message = "expected a number or a template such as `$field`";
@@ -351,4 +365,20 @@ fn hash(text: &str) -> u64 {
 fn unknown(what: &str, name: &str, known: &[String]) -> String {
     let hint = did_you_mean(name, known.iter().map(String::as_str));
     format!("no {what} is called `{name}`{hint}")
+}
+
+/// Every key that a file may have anywhere.
+#[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    let lists = [
+        FILE_KEYS,
+        DEFAULT_KEYS,
+        metric::METRIC_KEYS,
+        metric::UPDATE_KEYS,
+        histogram::NATIVE_KEYS,
+        span::SPAN_KEYS,
+        cases::TEST_KEYS,
+        cases::EVENT_KEYS,
+    ];
+    lists.into_iter().flatten().copied()
 }

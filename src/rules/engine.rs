@@ -3,7 +3,7 @@
 use super::RuleSet;
 use super::model::{Change, Edge, FamilySpec, Op, RuleError, SpanOp, TextRange, Updates};
 use super::program::{Action, Rule, SpanEdge, Update, Value, Values, Verb};
-use super::template::{Part, Scope, Template, append, number, truncate};
+use super::template::{Part, Scope, Template, number, truncate};
 use crate::event::{Event, Value as Json};
 use crate::labels;
 use crate::selector::View;
@@ -154,9 +154,9 @@ impl Run<'_, '_> {
 
     fn key(&mut self, template: &Template, scope: Scope<'_, '_>) -> Option<TextRange> {
         let start = self.out.text.len();
-        append(&mut self.out.text, &template.text(scope));
+        let found = template.write(scope, &mut self.out.text);
         let key = self.out.text.get(start..).unwrap_or_default();
-        let len = truncate(key, MAX_KEY_BYTES).len();
+        let len = if found { truncate(key, MAX_KEY_BYTES).len() } else { 0 };
         self.out.text.truncate(start + len);
         if len == 0 { None } else { Some(range(self.out, start)) }
     }
@@ -186,14 +186,26 @@ impl Run<'_, '_> {
 
     /// A placeholder that yields nothing becomes the text that stands for missing.
     fn label(&mut self, name: &str, template: &Template, start: usize, scope: Scope<'_, '_>) {
-        let (missing, max) =
-            (self.set.defaults.missing.as_str(), self.set.defaults.max_label_bytes);
-        let text = match template.parts.as_slice() {
-            [Part::Literal(it)] => Cow::Borrowed(it.as_str()),
-            [Part::Field(it)] => it.label(scope, missing),
-            parts => Cow::Owned(parts.iter().map(|it| part(it, scope, missing)).collect()),
-        };
-        labels::push(&mut self.out.text, start, name, truncate(&text, max));
+        let missing = self.set.defaults.missing.as_str();
+        let mut room = self.set.defaults.max_label_bytes;
+        let out = &mut self.out.text;
+        if let [only] = template.parts.as_slice() {
+            return labels::push(out, start, name, truncate(&part(only, scope, missing), room));
+        }
+        // Piece by piece what `labels::push` does at once: nothing is put together elsewhere first.
+        out.push(if out.len() == start { '{' } else { ',' });
+        out.push_str(name);
+        out.push_str("=\"");
+        for it in &template.parts {
+            let text = part(it, scope, missing);
+            let piece = truncate(&text, room);
+            labels::escape_value(out, piece);
+            room -= piece.len();
+            if piece.len() < text.len() {
+                break;
+            }
+        }
+        out.push('"');
     }
 
     fn exemplar(&mut self, scope: Scope<'_, '_>) -> Option<u32> {

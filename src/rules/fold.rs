@@ -28,10 +28,10 @@ impl Model {
     /// Applies one event unless it was there before.
     pub(super) fn apply(&mut self, set: &RuleSet, new: NewEvent<'_>) -> Updates {
         let mut out = Updates::default();
-        if let Some(id) = &new.id {
-            if !self.seen.insert((new.source.to_string(), id.to_string())) {
-                return out;
-            }
+        if let Some(id) = &new.id
+            && !self.seen.insert((new.source.to_string(), id.to_string()))
+        {
+            return out;
         }
         let received = Time::parse("2026-01-05T12:00:00Z").unwrap();
         let event = new.accept(received, || EventId::Generated(7));
@@ -103,10 +103,10 @@ impl Model {
             }
             Edge::End { end_labels, duration } => {
                 let start = self.open.remove(&key);
-                if start.is_none() {
-                    if let Some(it) = spec.unmatched_ends {
-                        self.op(set, it, "", Change::Count(1.0));
-                    }
+                if start.is_none()
+                    && let Some(it) = spec.unmatched_ends
+                {
+                    self.op(set, it, "", Change::Count(1.0));
                 }
                 let measured = start.as_ref().map(|(at, _)| op.time.seconds_since(*at));
                 let labels = start.map_or(labels, |(_, it)| it);

@@ -2,10 +2,11 @@
 //! refused when the file is loaded than at every scrape.
 
 use super::model::{FamilyKind, FamilySpec};
-use super::program::{Rule, Verb};
+use super::program::Verb;
 use super::report::Report;
 use super::yaml::Place;
 use crate::labels::{is_label_name, is_metric_name};
+use crate::selector::Glob;
 use hashbrown::HashMap;
 
 /// Names that the server or Prometheus itself exposes.
@@ -185,12 +186,12 @@ fn sample_names(family: &FamilySpec) -> Vec<String> {
 }
 
 /// Globs that match nothing that is known.
-pub(super) fn globs(rules: &[Rule], report: &mut Report<'_>, at: Place) {
-    let globs = || rules.iter().flat_map(|it| &it.selectors).map(|it| it.type_glob());
-    let named = || globs().filter_map(|it| it.exact()).chain(KNOWN_TYPES);
-    for glob in globs().filter(|it| it.exact().is_none()) {
+pub(super) fn globs(globs: &[(Glob, Place)], report: &mut Report<'_>) {
+    let named = || globs.iter().filter_map(|(it, _)| it.exact()).chain(KNOWN_TYPES);
+    for (glob, at) in globs.iter().filter(|(it, _)| it.exact().is_none()) {
         if !named().any(|it| glob.matches(it)) {
-            report.warn(at, format!("`{glob}` matches no event type that is known or named here"));
+            let message = format!("`{glob}` matches no event type that is known or named here");
+            report.warn(*at, message);
         }
     }
 }

@@ -231,6 +231,16 @@ impl RuleError {
 }
 
 impl Updates {
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ops.clear();
+        self.spans.clear();
+        self.exemplars.clear();
+        self.errors.clear();
+        self.unmatched.clear();
+    }
+
     /// The text of a range; empty if the range is not one of this value's.
     #[must_use]
     pub fn text(&self, range: TextRange) -> &str {

@@ -1,10 +1,11 @@
 //! Everything that is wrong with a rule file, and where.
 
 use super::yaml::Place;
+use serde::Serialize;
 use std::fmt;
 
 /// One finding in a rule file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Whether it makes the file unusable.
     pub severity: Severity,
@@ -21,7 +22,8 @@ pub struct Diagnostic {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
     Error,

@@ -89,18 +89,23 @@ impl Template {
             _ => {}
         }
         let mut res = String::new();
-        let mut found = false;
+        if self.write(scope, &mut res) { Text::Str(Cow::Owned(res)) } else { Text::Missing }
+    }
+
+    /// Appends what the template yields; `false` if all placeholders are missing.
+    pub(super) fn write(&self, scope: Scope<'_, '_>, out: &mut String) -> bool {
+        let mut found = self.literal().is_some();
         for part in &self.parts {
             match part {
-                Part::Literal(it) => res.push_str(it),
+                Part::Literal(it) => out.push_str(it),
                 Part::Field(it) => {
                     let text = it.text(scope);
                     found |= !matches!(text, Text::Missing);
-                    append(&mut res, &text);
+                    append(out, &text);
                 }
             }
         }
-        if found { Text::Str(Cow::Owned(res)) } else { Text::Missing }
+        found
     }
 
     /// The placeholder, if there is nothing else.
@@ -246,7 +251,7 @@ fn owned<'s>(text: Text<'_>) -> Text<'s> {
 }
 
 /// Appends the characters of `text`.
-pub(super) fn append(out: &mut String, text: &Text<'_>) {
+fn append(out: &mut String, text: &Text<'_>) {
     match text {
         Text::Missing => {}
         Text::Str(it) => out.push_str(it),
@@ -255,9 +260,9 @@ pub(super) fn append(out: &mut String, text: &Text<'_>) {
     }
 }
 
-/// Whether a filter is built in under this name.
-pub(super) fn is_filter(name: &str) -> bool {
-    Filter::names().any(|it| it == name)
+/// The names of the filters that are built in.
+pub(super) fn filter_names() -> impl Iterator<Item = &'static str> {
+    Filter::names()
 }
 
 /// The value of a metric: a number, a text that spells one, a duration in seconds, or a boolean.

@@ -1,13 +1,14 @@
 //! What a rule file means, as data.
 
 mod diagnostics;
+mod docs;
 mod files;
 mod properties;
 mod templates;
 mod updates;
 
 use super::*;
-use crate::event::{EventId, NewEvent, Time, TraceContext};
+use crate::event::{EventId, NewEvent, Time};
 
 #[track_caller]
 fn parse(text: &str) -> RuleSet {

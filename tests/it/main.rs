@@ -1,1 +1,28 @@
+//! Tests of the whole program, over its socket, its command line and its data directory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a panic is how a test fails, and a skipped test says so"
+)]
 
+mod support;
+
+// A newcomer's first minutes: every shape in which an event may arrive.
+mod first_event;
+// Who may do what, and what a server refuses to do without a token.
+mod auth;
+// What was acknowledged survives kill -9, a restart and a second process.
+mod durability;
+// Clients that hang up, stall, flood and lie.
+mod hostile;
+// Real Prometheus servers scrape every format and answer PromQL.
+mod prometheus;
+// Rules: check, test, explain, reload.
+mod rules_cli;
+// The other verbs of the command line.
+mod cli;
+// The documentation names what the program has.
+mod docs;

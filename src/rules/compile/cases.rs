@@ -7,8 +7,8 @@ use crate::rules::cases::{Expected, RuleTest, TestEvent};
 use crate::rules::table::{self, Table};
 use crate::rules::yaml::{Kind, Node, Place};
 
-const TEST_KEYS: &[&str] = &["name", "events", "expect"];
-const EVENT_KEYS: &[&str] = &[
+pub(super) const TEST_KEYS: &[&str] = &["name", "events", "expect"];
+pub(super) const EVENT_KEYS: &[&str] = &[
     "id",
     "type",
     "event_type",

@@ -14,7 +14,7 @@ const NATIVE: NativeSpec =
     NativeSpec { schema: 3, zero_threshold: 2.938_735_877_055_719e-39, max_buckets: 160 };
 /// Buckets that a classic histogram may have: each is a series.
 const MAX_BOUNDS: usize = 100;
-const NATIVE_KEYS: &[&str] = &["schema", "zero_threshold", "max_buckets"];
+pub(super) const NATIVE_KEYS: &[&str] = &["schema", "zero_threshold", "max_buckets"];
 
 impl Compiler<'_> {
     /// The buckets of the histogram `name`, from the keys `buckets` and `native`.

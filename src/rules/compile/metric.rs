@@ -11,7 +11,7 @@ use crate::rules::yaml::{Kind, Node, Place};
 use crate::selector::{DataPath, Path};
 use std::time::Duration;
 
-const METRIC_KEYS: &[&str] = &[
+pub(super) const METRIC_KEYS: &[&str] = &[
     "help",
     "match",
     "updates",
@@ -32,7 +32,8 @@ const METRIC_KEYS: &[&str] = &[
     "for",
     "zero_first",
 ];
-const UPDATE_KEYS: &[&str] = &["match", "count", "set", "add", "sub", "observe", "labels", "for"];
+pub(super) const UPDATE_KEYS: &[&str] =
+    &["match", "count", "set", "add", "sub", "observe", "labels", "for"];
 
 /// An update before its templates are compiled.
 struct Item<'n> {

@@ -14,7 +14,7 @@ const MAX_OPEN: usize = 10_000;
 /// When an open span is given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-const SPAN_KEYS: &[&str] = &[
+pub(super) const SPAN_KEYS: &[&str] = &[
     "help",
     "key",
     "start",
@@ -74,6 +74,7 @@ impl Compiler<'_> {
         let Some(key) = table.get("key").and_then(|it| self.template(it, false, false)) else {
             return;
         };
+        self.no_limit(Some(&key), table.key_at("key"));
         if key.fields().next().is_none() {
             self.report.error(table.key_at("key"), "the key is the same for every event");
         }

@@ -190,6 +190,11 @@ fn keys_of_metrics() {
         "help: H., match: t, set: 1, zero_first: no",
         &["2:55 error: expected `true` or `false`"],
     );
+}
+
+#[test]
+fn keys_that_refer_to_others() {
+    let metric = |keys: &str, expected: &[&str]| check_metric(&format!("a: {{{keys}}}"), expected);
     metric("help: H., match: t, set: 1, unique_by: [x]", &["2:55 error: no label is called `x`"]);
     metric(
         "help: H., match: t, set: 1, labels: {l: $x}, siblings: [l]",
@@ -273,18 +278,26 @@ fn templates_selectors_and_globs_point_into_the_text() {
 }
 
 #[test]
+fn a_limit_is_for_labels() {
+    let expected = "error: `limit` bounds the values of a label: put it there";
+    for (file, at) in [
+        ("metrics: {a: {help: H., match: t, set: '${x | limit(3)}'}}", "2:40"),
+        ("fields: {a: '${x | limit(3)}'}", "2:13"),
+        ("spans: {a: {help: H, key: '${x | limit(3)}', start: a, end: b}}", "2:22"),
+    ] {
+        check_file(&format!("version: 1\n{file}"), &[&format!("{at} {expected}")]);
+    }
+}
+
+#[test]
 fn what_is_probably_not_meant() {
     check_file(
         "version: 1\nmaps: {m: {a: b}}\nfields: {f: $x}\nmetrics: {a: {help: H., match: c?_*, set: 1}}",
-        &[
-            "1:1 warning: `c?_*` matches no event type that is known or named here",
-            "2:8 warning: nothing uses the map `m`",
-            "3:10 warning: nothing uses the field `f`",
-        ][1..],
+        &["2:8 warning: nothing uses the map `m`", "3:10 warning: nothing uses the field `f`"],
     );
     check_file(
         "version: 1\nmetrics: {a: {help: H., match: zz_*, set: 1}}",
-        &["1:1 warning: `zz_*` matches no event type that is known or named here"],
+        &["2:32 warning: `zz_*` matches no event type that is known or named here"],
     );
     check_file(
         "version: 1\nmaps: {lower: {a: b}}",

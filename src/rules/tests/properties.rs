@@ -6,6 +6,26 @@ use std::sync::LazyLock;
 
 static BUILTIN_RULES: LazyLock<RuleSet> = LazyLock::new(RuleSet::builtin);
 
+#[test]
+fn deep_nesting_is_refused() {
+    for text in ["[".repeat(100_000), "a: ".repeat(50_000), "{a: ".repeat(10_000)] {
+        assert!(RuleSet::parse(&text).is_err());
+    }
+    for depth in [100, 1000, 1900, 5000] {
+        let nested = format!("version: 1\ntests: {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(RuleSet::parse(&nested).is_err());
+        let data = format!("{}1{}", "{a: ".repeat(depth), "}".repeat(depth));
+        let test = format!(
+            "version: 1\ntests: [{{name: n, events: [{{type: t, data: {data}}}], expect: 'a 1'}}]"
+        );
+        _ = RuleSet::parse(&test);
+    }
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+                g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
+    assert!(RuleSet::parse(bomb).is_err());
+}
+
 proptest! {
     // Each case compiles a file.
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -1,0 +1,43 @@
+# What a developer runs is what CI runs. `make` alone lists the targets.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Arguments for `observatory serve`: make run ARGS='--listen 127.0.0.1:9191'
+ARGS ?=
+# Which benchmark: ingest, batch, scrape, idle or all.
+BENCH ?= all
+# Seconds per fuzz target.
+FUZZ_SECONDS ?= 30
+
+.PHONY: help run build test lint fmt bench fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+
+run: ## build the release binary and serve on 127.0.0.1:9091
+	if [ -f web/package.json ]; then cd web && npm ci && npm run build; fi
+	cargo run --release -- serve $(ARGS)
+
+build: ## build the release binary
+	cargo build --release
+
+test: ## everything CI checks: installs what is missing (root on Debian), lints, tests
+	scripts/test.sh
+
+lint: ## formatting, clippy, rustdoc, cargo-deny, script syntax
+	scripts/lint.sh
+
+fmt: ## format the code
+	cargo fmt
+
+bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape|idle|all)
+	cargo build --release
+	cargo build --release --manifest-path bench/limits/Cargo.toml --target-dir target/bench
+	python3 bench/run.py $(BENCH)
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+clean: ## remove build output, unpacked peers and test tools
+	rm -rf target peers .venv-test

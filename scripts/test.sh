@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change is merged. On Debian as root, what the tests need is installed first;
+# elsewhere what is missing is named and the tests that need it are skipped (with CI=true they fail).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+venv=$PWD/.venv-test
+
+say() { printf '== %s\n' "$*"; }
+
+# Says that something is missing; the end in CI.
+missing() {
+  printf 'missing: %s\n' "$*" >&2
+  if [ "${CI:-}" = true ]; then exit 1; fi
+}
+
+debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+install_packages() {
+  local wanted=()
+  # The prometheus package brings promtool and, unlike the unpacked peer, the version that stable Debian runs.
+  command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
+  # Building zstd and ring from source.
+  command -v cc >/dev/null || wanted+=(build-essential)
+  [ ${#wanted[@]} = 0 ] && return
+  if ! debian_root; then
+    missing "the packages ${wanted[*]} (install them, or run as root on Debian)"
+    return
+  fi
+  say "installing ${wanted[*]}"
+  # No service may be started by the installation: the tests start their own.
+  printf '#!/bin/sh\nexit 101\n' >/tmp/policy-rc.d.$$
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    install -m 755 /tmp/policy-rc.d.$$ /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  rm -f /tmp/policy-rc.d.$$
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${wanted[@]}" >/dev/null
+}
+
+install_peers() {
+  if ! command -v dpkg >/dev/null || ! command -v apt-get >/dev/null; then
+    missing "a current Prometheus in ./peers (scripts/peers.sh needs Debian's apt)"
+    return
+  fi
+  say "current Prometheus in ./peers"
+  scripts/peers.sh peers || missing "a current Prometheus in ./peers"
+}
+
+# The official Python parser is the oracle for what the exposition writes.
+install_python() {
+  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf' 2>/dev/null; then
+    say "python oracle in .venv-test"
+    { python3 -m venv "$venv" &&
+      "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements-test.txt; } ||
+      { missing "prometheus_client and protobuf for python3"; return; }
+  fi
+  export OBSERVATORY_TEST_PYTHON=$venv/bin/python
+}
+
+export OBSERVATORY_TEST_PEERS=${OBSERVATORY_TEST_PEERS:-$PWD/peers}
+install_packages
+install_peers
+install_python
+scripts/lint.sh
+say "tests"
+cargo test --locked

@@ -1,0 +1,136 @@
+//! Merging small blocks in the background.
+//!
+//! A commit makes a block of whatever arrived since the last one. Neighbours are joined, a few at first,
+//! until a block has its thousand events and is sealed; so that a trickle of single events is rewritten
+//! a bounded number of times. A merge is one batch in the store: a crash finds the old blocks or the new.
+
+use super::block;
+use super::block::Header;
+use super::index::is_sealed;
+use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Segment};
+use super::{Journal, QueryError};
+use crate::store::Batch;
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+/// Blocks that a merge joins when they are not enough for a sealed one.
+const FEW_BLOCKS: usize = 64;
+
+/// Sealed blocks are written once and read often.
+const SEALED_LEVEL: i32 = 3;
+
+/// Tells the merger that there is work, at the writer's side.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    sender: SyncSender<()>,
+    blocks: usize,
+}
+
+/// The background merger. [`Merger::run`] returns when the writer is gone.
+#[derive(Debug)]
+pub struct Merger {
+    journal: Journal,
+    wake: Receiver<()>,
+}
+
+pub(super) fn new(journal: Journal) -> (Trigger, Merger) {
+    let (sender, wake) = sync_channel(1);
+    (Trigger { sender, blocks: 0 }, Merger { journal, wake })
+}
+
+impl Trigger {
+    /// Called for every commit.
+    pub(super) fn consider(&mut self) {
+        self.blocks += 1;
+        if self.blocks >= FEW_BLOCKS / 2 {
+            self.blocks = 0;
+            // A full channel means that the merger knows already.
+            let _ = self.sender.try_send(());
+        }
+    }
+}
+
+impl Merger {
+    /// Merges whenever there is enough, until the writer is dropped. A failure is logged and tried again
+    /// with the next commit: the small blocks stay readable.
+    pub fn run(self) {
+        while self.wake.recv().is_ok() {
+            if let Err(error) = self.merge_all() {
+                tracing::warn!(%error, "merging journal blocks failed; will retry");
+            }
+        }
+    }
+
+    /// Merges until nothing is left to merge; returns how many merges it took.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a block is damaged.
+    pub fn merge_all(&self) -> Result<usize, QueryError> {
+        let mut res = 0;
+        loop {
+            let runs = self.journal.index.unsealed_runs();
+            let Some(parts) = runs.iter().flat_map(|run| plan(run)).next() else { return Ok(res) };
+            self.merge(parts)?;
+            res += 1;
+        }
+    }
+
+    fn merge(&self, parts: &[Arc<Header>]) -> Result<(), QueryError> {
+        let mut merged = Segment::default();
+        let mut batch = Batch::default();
+        let mut first = None;
+        for header in parts {
+            let rows = self.journal.rows(header)?.ok_or(QueryError::Damaged(header.first))?;
+            let ids = self.journal.ids(header.first)?;
+            merged.merge(&Segment { rows, packed: None, stats: header.stats.clone(), ids });
+            for kind in [block::ROWS, block::HEADER, block::IDS] {
+                batch.remove(&block::key(kind, header.first));
+            }
+            first.get_or_insert(header.first);
+        }
+        let Some(first) = first else { return Ok(()) };
+        let packed = zstd::bulk::compress(&merged.rows, SEALED_LEVEL).ok();
+        let rows = block::encode_rows(merged.stats.count, &merged.rows, packed.as_deref());
+        let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let header = Header { first, stored_bytes, stats: merged.stats };
+        batch.put(&block::key(block::ROWS, first), &rows);
+        batch.put(&block::key(block::HEADER, first), &header.encode());
+        if !merged.ids.is_empty() {
+            batch.put(&block::key(block::IDS, first), &block::encode_ids(&merged.ids));
+        }
+        self.journal.table.apply(batch)?;
+        self.journal.index.replace(header);
+        Ok(())
+    }
+}
+
+/// The parts of a run that should become one block each: enough for a sealed one, or a few blocks.
+fn plan(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
+    let mut rest = run;
+    std::iter::from_fn(move || {
+        let (mut events, mut bytes, mut n) = (0, 0, 0);
+        for it in rest {
+            events += it.stats.count as usize;
+            bytes += it.stored_bytes as usize;
+            if n > 0 && (events > BLOCK_EVENTS || bytes > BLOCK_BYTES) {
+                break;
+            }
+            n += 1;
+        }
+        let (part, tail) = rest.split_at_checked(n)?;
+        rest = tail;
+        (n > 0).then_some(part)
+    })
+    .filter(|part| {
+        let events: u32 = part.iter().map(|it| it.stats.count).sum();
+        let sealed = is_sealed(&Header {
+            first: 0,
+            stored_bytes: part.iter().map(|it| it.stored_bytes).sum(),
+            stats: super::segment::Stats { count: events, ..Default::default() },
+        });
+        part.len() > 1 && (sealed || part.len() >= FEW_BLOCKS)
+    })
+}

@@ -1,0 +1,173 @@
+//! Questions to the journal.
+
+use super::Journal;
+use super::block;
+use super::block::Header;
+use super::segment;
+use crate::event::{Event, EventId, Time};
+use crate::selector::Selector;
+use crate::store::StoreError;
+use std::time::Duration;
+
+/// How far the clock of the server may have stepped between making an id and storing its event.
+const ID_SLACK: Duration = Duration::from_secs(60);
+
+/// A question. All conditions must hold; of the selectors one must, and so of types and of sources.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Selectors of which one must match; none: everything matches.
+    pub matches: Vec<Selector>,
+    /// Event types of which one must be equal; none: any.
+    pub types: Vec<String>,
+    /// Sources of which one must be equal; none: any.
+    pub sources: Vec<String>,
+    /// Events at or after this time (the event's own).
+    pub since: Option<Time>,
+    /// Events before this time.
+    pub until: Option<Time>,
+    /// Oldest first instead of newest first (in order of arrival).
+    pub ascending: bool,
+    /// At most this many events.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<Cursor>,
+}
+
+/// A place between two events: the page goes on at this sequence number when ascending, before it when
+/// descending. It stays right while events arrive and blocks merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub u64);
+
+/// One page of an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The events with their sequence numbers.
+    pub events: Vec<(u64, Event<'static>)>,
+    /// Where to go on, if there may be more.
+    pub next: Option<Cursor>,
+}
+
+/// Why a question could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A block is damaged.
+    #[error("the journal block at sequence {0} is damaged")]
+    Damaged(u64),
+}
+
+impl Query {
+    fn wants_kind(&self, event_type: &str, source: &str) -> bool {
+        (self.types.is_empty() || self.types.iter().any(|it| it == event_type))
+            && (self.sources.is_empty() || self.sources.iter().any(|it| it == source))
+            && (self.matches.is_empty()
+                || self.matches.iter().any(|it| it.could_match_type(event_type)))
+    }
+
+    fn wants_block(&self, header: &Header) -> bool {
+        let (oldest, newest) = header.stats.time;
+        self.since.is_none_or(|it| newest >= it)
+            && self.until.is_none_or(|it| oldest < it)
+            && header.has(|event_type, source| self.wants_kind(event_type, source))
+    }
+
+    fn wants(&self, event: &Event<'_>) -> bool {
+        self.since.is_none_or(|it| event.time >= it)
+            && self.until.is_none_or(|it| event.time < it)
+            && self.wants_kind(&event.event_type, &event.source)
+            && (self.matches.is_empty() || self.matches.iter().any(|it| it.matches_event(event)))
+    }
+}
+
+impl Journal {
+    /// Answers `query`.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or a block that may hold an answer is damaged.
+    pub fn query(&self, query: &Query) -> Result<Page, QueryError> {
+        let mut page = Page::default();
+        let mut at = query.cursor.map_or(if query.ascending { 0 } else { u64::MAX }, |it| it.0);
+        loop {
+            let header =
+                if query.ascending { self.index.at_or_after(at) } else { self.index.before(at) };
+            let Some(header) = header else { return Ok(page) };
+            if query.wants_block(&header) {
+                // A merge got in between: ask the index again.
+                let Some(rows) = self.rows(&header)? else { continue };
+                if let Some(next) = fill(&mut page, query, (&header, &rows), at)? {
+                    page.next = Some(next);
+                    return Ok(page);
+                }
+            }
+            at = if query.ascending { header.end() } else { header.first };
+        }
+    }
+
+    /// The newest event with this id, and its sequence number.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or a block that may hold the event is damaged.
+    pub fn get(&self, id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
+        let mut at = u64::MAX;
+        while let Some(header) = self.index.before(at) {
+            if self.may_hold(&header, id)? {
+                let Some(rows) = self.rows(&header)? else { continue };
+                for (seq, event) in (header.first..).zip(segment::events(&rows)) {
+                    let event = event.map_err(|_| QueryError::Damaged(header.first))?;
+                    if event.id == *id {
+                        return Ok(Some((seq, block::into_owned(event))));
+                    }
+                }
+            }
+            at = header.first;
+        }
+        Ok(None)
+    }
+
+    fn may_hold(&self, header: &Header, id: &EventId<'_>) -> Result<bool, QueryError> {
+        match (id, id.generated_at()) {
+            (EventId::Given(id), _) => {
+                let fingerprint = self.key.fingerprint(id);
+                Ok(self.ids(header.first)?.iter().any(|it| it.fingerprint == fingerprint))
+            }
+            (EventId::Generated(_), at) => {
+                let (oldest, newest) = header.stats.received;
+                Ok(at.is_some_and(|at| {
+                    at.saturating_add(ID_SLACK) >= oldest && at.saturating_sub(ID_SLACK) <= newest
+                }))
+            }
+        }
+    }
+}
+
+/// Adds the answers of one block to `page`; where to go on, once the page is full.
+fn fill(
+    page: &mut Page,
+    query: &Query,
+    (header, rows): (&Header, &[u8]),
+    at: u64,
+) -> Result<Option<Cursor>, QueryError> {
+    let in_page = |seq: &u64| if query.ascending { *seq >= at } else { *seq < at };
+    let mut found = Vec::new();
+    for (seq, event) in (header.first..).zip(segment::events(rows)) {
+        let event = event.map_err(|_| QueryError::Damaged(header.first))?;
+        if in_page(&seq) && query.wants(&event) {
+            found.push((seq, event));
+        }
+    }
+    if !query.ascending {
+        found.reverse();
+    }
+    for (seq, event) in found {
+        if page.events.len() >= query.limit {
+            let last = page.events.last().map_or(seq, |(seq, _)| *seq);
+            return Ok(Some(Cursor(if query.ascending { last + 1 } else { last })));
+        }
+        page.events.push((seq, block::into_owned(event)));
+    }
+    Ok(None)
+}

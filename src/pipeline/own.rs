@@ -1,0 +1,158 @@
+//! What the pipeline says about itself.
+
+use super::Inner;
+use crate::event::Time;
+use crate::rules::RuleSet;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
+    registry::Registry,
+};
+use std::{
+    fmt,
+    sync::{Weak, atomic::AtomicU64},
+    time::Duration,
+};
+
+/// Seconds: from a fraction of an fsync to a request's timeout.
+const LATENCY: [f64; 14] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Counters of the pipeline. A handle.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    received: Counter,
+    duplicate: Counter,
+    refused: Counter,
+    ingest: Histogram,
+    commit: Histogram,
+    scrape: Histogram,
+    snapshot: Histogram,
+    reload_successful: Gauge,
+    reload_success_timestamp: Gauge<f64, AtomicU64>,
+    rules: Gauge,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        let latency = || Histogram::new(LATENCY);
+        Self {
+            received: Counter::default(),
+            duplicate: Counter::default(),
+            refused: Counter::default(),
+            ingest: latency(),
+            commit: latency(),
+            scrape: latency(),
+            snapshot: latency(),
+            reload_successful: Gauge::default(),
+            reload_success_timestamp: Gauge::default(),
+            rules: Gauge::default(),
+        }
+    }
+}
+
+impl Own {
+    pub(super) fn ingested(&self, received: usize, duplicate: usize, took: Duration) {
+        self.received.inc_by(received as u64);
+        self.duplicate.inc_by(duplicate as u64);
+        self.ingest.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(super) fn committed(&self, took: Duration) {
+        self.commit.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn scraped(&self, took: Duration) {
+        self.scrape.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn snapshotted(&self, took: Duration) {
+        self.snapshot.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn reloaded(&self, outcome: Result<&RuleSet, ()>, now: Time) {
+        self.reload_successful.set(i64::from(outcome.is_ok()));
+        if let Ok(rules) = outcome {
+            self.reload_success_timestamp.set(now.as_seconds());
+            self.rules.set(i64::try_from(rules.families().len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("events_received", "Events accepted", self.received.clone());
+        registry.register(
+            "events_duplicate",
+            "Events that had been accepted before and were not counted again",
+            self.duplicate.clone(),
+        );
+        registry.register(
+            "queue_refused_requests",
+            "Requests that were refused because the queue was full",
+            self.refused.clone(),
+        );
+        registry.register(
+            "ingest_duration_seconds",
+            "Time from a parsed request to its events being durable and visible",
+            self.ingest.clone(),
+        );
+        registry.register(
+            "commit_duration_seconds",
+            "Time of a group commit: append, fsync, apply",
+            self.commit.clone(),
+        );
+        registry.register("scrape_duration_seconds", "Time to render a page", self.scrape.clone());
+        registry.register(
+            "snapshot_duration_seconds",
+            "Time to store a snapshot of the metrics",
+            self.snapshot.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the last reload of the rules succeeded",
+            self.reload_successful.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "Time of the last successful reload of the rules",
+            self.reload_success_timestamp.clone(),
+        );
+        registry.register("rules", "Metric families that the rules define", self.rules.clone());
+    }
+}
+
+/// What is looked at when it is asked for.
+#[derive(Debug)]
+pub(super) struct Gauges(pub(super) Weak<Inner>);
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(inner) = self.0.upgrade() else { return Ok(()) };
+        let (blocks, sealed) = inner.journal.blocks();
+        let mut gauge = |name: &str, help: &str, value: u64| {
+            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+        };
+        gauge("store_events", "Events in the journal", inner.journal.len())?;
+        gauge("store_blocks", "Blocks in the journal", blocks as u64)?;
+        gauge("store_sealed_blocks", "Blocks in the journal that are full", sealed as u64)?;
+        let size = inner.store.size_bytes().unwrap_or(0);
+        gauge("store_size_bytes", "Bytes on disk", size)?;
+        let writable = u64::from(inner.failure.load().is_none());
+        gauge("store_writable", "Whether the last write succeeded", writable)?;
+        let load = |it: &std::sync::atomic::AtomicUsize| {
+            it.load(std::sync::atomic::Ordering::Relaxed) as u64
+        };
+        gauge("queue_requests", "Requests that wait for the writer", load(&inner.queued.requests))?;
+        gauge("queue_bytes", "Bytes that wait for the writer", load(&inner.queued.bytes))
+    }
+}

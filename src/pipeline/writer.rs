@@ -1,0 +1,362 @@
+//! The one thread that changes things.
+
+use super::own::Own;
+use super::{Append, Command, Config, Duplicates, Durability, OpenError, SubmitError, now};
+use crate::codec;
+use crate::event::Time;
+use crate::journal;
+use crate::journal::{Journal, Segment};
+use crate::metrics::{Part, Projection};
+use crate::rules::{RuleSet, Updates};
+use crate::store::{Batch, Store, StoreError, Table};
+use arc_swap::ArcSwapOption;
+use std::{
+    collections::HashSet,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+const TABLE: &str = "metrics";
+/// Up to when series have been shown to every Prometheus, in milliseconds since the epoch.
+const MARK: &[u8] = b"z";
+const VERSION: u8 = 1;
+
+/// Requests and bytes that one commit takes.
+const COMMIT_REQUESTS: usize = 1024;
+const COMMIT_BYTES: usize = 8 << 20;
+
+const TICK: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    store: Store,
+    table: Table,
+    journal: journal::Writer,
+    projection: Projection,
+    durability: Durability,
+    snapshot_interval: Duration,
+    /// The sequence number that the next event gets.
+    next: u64,
+    /// Up to which sequence number the snapshot in force goes.
+    snapshot_next: u64,
+    snapshot_at: Instant,
+    /// When something was appended that is not on disk yet.
+    unflushed: Option<Instant>,
+    failure: Arc<ArcSwapOption<String>>,
+    own: Own,
+}
+
+/// The projection as it was: the snapshot, and the events after it.
+pub(super) fn recover(
+    config: &Config,
+    store: &Store,
+    journal: &Journal,
+    rules: &Arc<RuleSet>,
+    now: Time,
+) -> Result<Projection, OpenError> {
+    let table = store.table(TABLE)?;
+    let mark_ms = match table.get(MARK)? {
+        Some(value) => codec::unseal(VERSION, &value)
+            .and_then(|it| codec::Reader::new(it).i64())
+            .unwrap_or(now.as_millis()),
+        None => i64::MIN,
+    };
+    let mut projection =
+        Projection::new(Arc::clone(rules), config.metrics, Some(table.clone()), mark_ms);
+    projection.use_rules(Arc::clone(rules), now.as_millis());
+    let metrics = projection.metrics();
+    metrics.own().pause(true);
+    let from = projection.restore(&table)?;
+    let (mut updates, mut replayed) = (Updates::default(), 0u64);
+    let started = Instant::now();
+    journal.replay(from, |_, event| {
+        updates.clear();
+        let part = Part::evaluate(rules, event, &mut updates);
+        projection.apply(&updates, &part, event.received.as_millis());
+        replayed += 1;
+    })?;
+    metrics.own().pause(false);
+    if replayed > 0 {
+        let millis = started.elapsed().as_millis();
+        tracing::info!(
+            replayed.events = replayed,
+            duration_ms = millis,
+            "replayed {replayed} events"
+        );
+    }
+    projection.tick(now.as_millis());
+    Ok(projection)
+}
+
+impl Writer {
+    pub(super) fn new(
+        config: &Config,
+        store: &Store,
+        journal: journal::Writer,
+        projection: Projection,
+        (failure, own): (Arc<ArcSwapOption<String>>, Own),
+    ) -> Result<Self, StoreError> {
+        let next = journal.next();
+        Ok(Self {
+            store: store.clone(),
+            table: store.table(TABLE)?,
+            journal,
+            projection,
+            durability: config.durability,
+            snapshot_interval: config.snapshot_interval,
+            next,
+            snapshot_next: 0,
+            snapshot_at: Instant::now(),
+            unflushed: None,
+            failure,
+            own,
+        })
+    }
+
+    /// Works until it is told to stop or every handle is gone.
+    pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
+        let mut ticked = Instant::now();
+        loop {
+            match commands.recv_timeout(self.patience()) {
+                Ok(command) => {
+                    if !self.gather(command, commands) {
+                        break;
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            self.flush_if_due();
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.projection.tick(now().as_millis());
+                if self.snapshot_at.elapsed() >= self.snapshot_interval
+                    && self.next != self.snapshot_next
+                {
+                    self.snapshot();
+                }
+            }
+        }
+        self.snapshot();
+    }
+
+    fn patience(&self) -> Duration {
+        match (self.durability, self.unflushed) {
+            (Durability::Relaxed(every), Some(since)) => {
+                every.saturating_sub(since.elapsed()).min(TICK)
+            }
+            _ => TICK,
+        }
+    }
+
+    /// Does `first` and what else waits, the appends in commits as large as possible. `false` to stop.
+    fn gather(&mut self, first: Command, commands: &mpsc::Receiver<Command>) -> bool {
+        let mut appends: Vec<Append> = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(command) = next.take() {
+            match command {
+                Command::Append(it) => {
+                    bytes += it.segments.iter().map(Segment::size_bytes).sum::<usize>();
+                    appends.push(*it);
+                }
+                other => {
+                    self.commit(std::mem::take(&mut appends));
+                    bytes = 0;
+                    if !self.obey(other) {
+                        // What was queued behind the order to stop was taken all the same.
+                        return self.finish(commands);
+                    }
+                }
+            }
+            if appends.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES {
+                next = commands.try_recv().ok();
+            }
+        }
+        self.commit(appends);
+        true
+    }
+
+    fn finish(&mut self, commands: &mpsc::Receiver<Command>) -> bool {
+        while let Ok(command) = commands.try_recv() {
+            match command {
+                Command::Append(it) => self.commit(vec![*it]),
+                other => {
+                    self.obey(other);
+                }
+            }
+        }
+        false
+    }
+
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Append(it) => self.commit(vec![*it]),
+            Command::UseRules(rules, reply) => {
+                self.projection.use_rules(rules, now().as_millis());
+                // From here on a replay must use the new rules.
+                self.snapshot();
+                let _ = reply.send(());
+            }
+            Command::StoreMark(mark_ms, reply) => {
+                if let Err(error) = self.store_mark(mark_ms) {
+                    tracing::warn!(%error, "storing which series were scraped failed");
+                }
+                let _ = reply.send(());
+            }
+            Command::Stop => return false,
+        }
+        true
+    }
+
+    fn commit(&mut self, mut appends: Vec<Append>) {
+        if appends.is_empty() {
+            return;
+        }
+        let started = Instant::now();
+        let duplicates = self.drop_duplicates(&mut appends);
+        for (append, duplicates) in appends.iter_mut().zip(&duplicates) {
+            if !Arc::ptr_eq(&append.rules, self.projection.rules()) {
+                self.reevaluate(append, duplicates);
+            }
+        }
+        let segments = appends.iter_mut().flat_map(|it| std::mem::take(&mut it.segments)).collect();
+        if let Err(error) = &self.append(segments) {
+            return self.refuse(appends, error);
+        }
+        let flushed = match self.durability {
+            Durability::Sync => self.journal.flush(),
+            Durability::Relaxed(_) => {
+                self.unflushed.get_or_insert(started);
+                Ok(())
+            }
+        };
+        // What is in the journal is in the metrics, whatever became of the flush.
+        for (append, duplicates) in appends.iter().zip(&duplicates) {
+            for (at, part) in append.parts.iter().enumerate() {
+                if duplicates.binary_search(&at).is_err() {
+                    self.projection.apply(&append.updates, part, append.received_ms);
+                }
+            }
+        }
+        self.own.committed(started.elapsed());
+        match flushed {
+            Ok(()) => {
+                self.recovered();
+                for (append, duplicates) in appends.into_iter().zip(duplicates) {
+                    let _ = append.reply.send(Ok(duplicates));
+                }
+            }
+            Err(error) => self.refuse(appends, &error),
+        }
+    }
+
+    fn refuse(&self, appends: Vec<Append>, error: &StoreError) {
+        self.failed(error);
+        let error: Arc<str> = error.to_string().into();
+        for it in appends {
+            let _ = it.reply.send(Err(SubmitError::Store(Arc::clone(&error))));
+        }
+    }
+
+    fn append(&mut self, segments: Vec<Segment>) -> Result<(), StoreError> {
+        let n: u64 = segments.iter().map(|it| it.len() as u64).sum();
+        if n > 0 {
+            self.next = self.journal.append(segments)? + n;
+        }
+        Ok(())
+    }
+
+    /// Takes out of every append the events that are known, or came twice in this commit.
+    fn drop_duplicates(&self, appends: &mut [Append]) -> Vec<Duplicates> {
+        let mut fresh = HashSet::new();
+        let key = *self.journal.id_key();
+        let mut res = Vec::with_capacity(appends.len());
+        for append in appends {
+            let mut duplicates = Vec::new();
+            let mut base = 0;
+            for segment in &mut append.segments {
+                let n = segment.len();
+                let known: Vec<usize> = segment
+                    .identities()
+                    .filter(|(_, it)| self.journal.knows(*it) || !fresh.insert(*it))
+                    .map(|it| it.0)
+                    .collect();
+                if !known.is_empty() {
+                    *segment = segment.without(&key, |at| known.binary_search(&at).is_ok());
+                    segment.pack();
+                    duplicates.extend(known.iter().map(|at| base + at));
+                }
+                base += n;
+            }
+            res.push(duplicates);
+        }
+        res
+    }
+
+    /// Evaluates again what was evaluated before a reload. A duplicate, which is in no segment any more,
+    /// keeps its place in `parts`, where nothing looks at it.
+    fn reevaluate(&self, append: &mut Append, duplicates: &Duplicates) {
+        let rules = Arc::clone(self.projection.rules());
+        let mut updates = Updates::default();
+        let events = append.segments.iter().flat_map(Segment::events).flatten();
+        let mut parts = events
+            .map(|it| Part::evaluate(&rules, &it, &mut updates))
+            .collect::<Vec<_>>()
+            .into_iter();
+        let part = |at| match duplicates.binary_search(&at) {
+            Ok(_) => Part::default(),
+            Err(_) => parts.next().unwrap_or_default(),
+        };
+        append.parts = (0..append.parts.len()).map(part).collect();
+        append.updates = updates;
+        append.rules = rules;
+    }
+
+    fn flush_if_due(&mut self) {
+        if let (Durability::Relaxed(every), Some(since)) = (self.durability, self.unflushed)
+            && since.elapsed() >= every
+        {
+            match self.journal.flush() {
+                Ok(()) => self.recovered(),
+                Err(error) => self.failed(&error),
+            }
+            self.unflushed = None;
+        }
+    }
+
+    fn store_mark(&self, mark_ms: i64) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(MARK, &codec::seal(VERSION, &mark_ms.to_le_bytes()));
+        self.table.apply(batch)?;
+        self.store.flush()
+    }
+
+    fn snapshot(&mut self) {
+        self.snapshot_at = Instant::now();
+        let started = Instant::now();
+        match self.projection.snapshot((&self.store, &self.table), self.next, now().as_millis()) {
+            Ok(()) => {
+                self.snapshot_next = self.next;
+                self.unflushed = None;
+                self.own.snapshotted(started.elapsed());
+            }
+            Err(error) => {
+                tracing::error!(%error, "storing a snapshot of the metrics failed; will retry")
+            }
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        if self.failure.load().is_none() {
+            tracing::error!(%error, "the store cannot be written; events are refused");
+        }
+        self.failure.store(Some(Arc::new(error.to_string())));
+    }
+
+    fn recovered(&self) {
+        if self.failure.load().is_some() {
+            tracing::info!("the store can be written again");
+            self.failure.store(None);
+        }
+    }
+}
