@@ -248,6 +248,7 @@ impl Loader {
             ("relaxed_flush_interval", settings.relaxed_flush_interval),
             ("rules.watch_interval", settings.rules.watch_interval),
             ("limits.header_timeout", settings.limits.header_timeout),
+            ("limits.idle_timeout", settings.limits.idle_timeout),
             ("limits.body_timeout", settings.limits.body_timeout),
             ("limits.write_timeout", settings.limits.write_timeout),
             ("dedup.window", settings.dedup.window),

@@ -135,6 +135,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
     pub body_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub idle_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
     /// Requests that wait for the writer.
@@ -262,6 +264,7 @@ impl Settings {
             max_connections: self.limits.connections,
             header_timeout: self.limits.header_timeout,
             body_timeout: self.limits.body_timeout,
+            idle_timeout: self.limits.idle_timeout,
             write_timeout: self.limits.write_timeout,
             events: self.source_limits(),
             metrics_auth: self.auth.metrics,
@@ -311,6 +314,7 @@ impl Default for Limits {
             concurrent_requests: 512,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             queue_requests: 4096,
             queue_bytes: Size(64 << 20),
