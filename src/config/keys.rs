@@ -120,6 +120,7 @@ pub const KEYS: &[Key] = &[
         None,
         "How long a client may take to send the body of a request; longer is answered 408."
     ),
+    key!(limits.idle_timeout, None, "How long a connection may rest between two requests."),
     key!(
         limits.write_timeout,
         None,

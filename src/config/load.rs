@@ -249,6 +249,7 @@ impl Loader {
             ("rules.watch_interval", settings.rules.watch_interval),
             ("limits.header_timeout", settings.limits.header_timeout),
             ("limits.body_timeout", settings.limits.body_timeout),
+            ("limits.idle_timeout", settings.limits.idle_timeout),
             ("limits.write_timeout", settings.limits.write_timeout),
             ("dedup.window", settings.dedup.window),
             ("snapshot.interval", settings.snapshot.interval),

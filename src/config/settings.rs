@@ -2,6 +2,9 @@
 
 use super::keys::KEYS;
 use crate::http;
+use crate::journal;
+use crate::metrics;
+use crate::pipeline;
 use crate::telemetry;
 use crate::tokens;
 use crate::tokens::Roles;
@@ -135,6 +138,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
     pub body_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub idle_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
     /// Requests that wait for the writer.
@@ -262,10 +267,33 @@ impl Settings {
             max_connections: self.limits.connections,
             header_timeout: self.limits.header_timeout,
             body_timeout: self.limits.body_timeout,
+            idle_timeout: self.limits.idle_timeout,
             write_timeout: self.limits.write_timeout,
             events: self.source_limits(),
             metrics_auth: self.auth.metrics,
             flags: flags.collect(),
+        }
+    }
+
+    /// How the writer and what it feeds behave.
+    #[must_use]
+    pub fn pipeline(&self) -> pipeline::Config {
+        pipeline::Config {
+            durability: match self.durability {
+                Durability::Sync => pipeline::Durability::Sync,
+                Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),
+            },
+            queue_requests: self.limits.queue_requests,
+            queue_bytes: self.limits.queue_bytes.get(),
+            dedup: journal::DedupConfig { window: self.dedup.window, max_ids: self.dedup.max_ids },
+            snapshot_interval: self.snapshot.interval,
+            rules_file: self.rules.file.clone(),
+            max_label_bytes: self.limits.label_bytes.get(),
+            page_cache: self.metrics.cache,
+            metrics: metrics::Config {
+                created_series: self.metrics.created_series,
+                ..metrics::Config::default()
+            },
         }
     }
 
@@ -311,6 +339,7 @@ impl Default for Limits {
             concurrent_requests: 512,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             queue_requests: 4096,
             queue_bytes: Size(64 << 20),
