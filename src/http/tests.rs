@@ -2,6 +2,7 @@ use super::gate::{Access, Gate};
 use super::routes::ROUTES;
 use super::*;
 use crate::event::Time;
+use crate::pipeline;
 use crate::store;
 use crate::store::Store;
 use crate::tokens;
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
 
 const SECRETS: [(Role, &str); 4] = [
     (Role::Ingest, "secret-ingest"),
@@ -20,21 +22,25 @@ const SECRETS: [(Role, &str); 4] = [
     (Role::Admin, "secret-admin"),
 ];
 
-fn tokens(open: Open) -> (Tokens, tempfile::TempDir) {
+fn store() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
+    (Store::open(&store::Config::new(dir.path().to_owned())).unwrap(), dir)
+}
+
+fn tokens(store: Store, open: Open) -> Tokens {
     let token = |(role, secret): (Role, &str)| StaticToken {
         name: role.as_str().to_owned(),
         roles: role.into(),
         secret: secret.to_owned(),
     };
     let tokens = SECRETS.into_iter().map(token).collect();
-    (Tokens::open(store, tokens::Config { tokens, open }).unwrap(), dir)
+    Tokens::open(store, tokens::Config { tokens, open }).unwrap()
 }
 
 fn gate(open: Open, config: &Config) -> (Gate, tempfile::TempDir) {
-    let (tokens, dir) = tokens(open);
-    (Gate::new(tokens, Metrics::register(&mut Registry::default()), config), dir)
+    let (store, dir) = store();
+    let metrics = Metrics::register(&mut Registry::default());
+    (Gate::new(tokens(store, open), metrics, config), dir)
 }
 
 fn bearer(secret: &str) -> HeaderMap {
@@ -134,17 +140,21 @@ fn no_method_and_path_stands_twice() {
 struct App {
     service: TowerToHyperService<Router>,
     registry: Registry,
+    stopping: CancellationToken,
     _dir: tempfile::TempDir,
 }
 
 impl App {
     fn new(config: Config) -> Self {
-        let (tokens, dir) = tokens(Open::Always);
+        let (store, dir) = store();
+        let pipeline = Pipeline::open(pipeline::Config::default(), &store).unwrap();
+        let tokens = tokens(store, Open::Always);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
-        let parts = Parts { pipeline: pipeline(), tokens, metrics, config, stopping };
-        Self { service: TowerToHyperService::new(router(parts)), registry, _dir: dir }
+        let parts = Parts { pipeline, tokens, metrics, config, stopping: stopping.clone() };
+        let service = TowerToHyperService::new(router(parts));
+        Self { service, registry, stopping, _dir: dir }
     }
 
     /// Status, some headers, and body of the answer to `request`: `METHOD /path`, then headers.
@@ -158,7 +168,9 @@ impl App {
         let response = self.service.call(builder.body(body.into()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         let mut res = head.status.as_u16().to_string();
-        for name in [header::ALLOW, header::RETRY_AFTER, header::ACCEPT_ENCODING] {
+        let shown =
+            [header::ALLOW, header::RETRY_AFTER, header::ACCEPT_ENCODING, header::CONTENT_ENCODING];
+        for name in shown {
             if let Some(value) = head.headers.get(&name) {
                 res += &format!(" [{name}: {}]", value.to_str().unwrap());
             }
@@ -170,10 +182,6 @@ impl App {
         }
         res
     }
-}
-
-fn pipeline() -> Pipeline {
-    Pipeline {}
 }
 
 /// Sends `request` with `body` to a fresh server; the answer must contain all of `expected`.
@@ -270,10 +278,10 @@ async fn a_token_through_its_life() {
         .send("POST /api/v1/tokens", r#"{"name":"ci","roles":["ingest","read"],"expires":"30d"}"#)
         .await;
     assert!(created.starts_with("201 "), "{created}");
-    let json: serde_json::Value = serde_json::from_str(&created[4..]).unwrap();
+    let json: Value = serde_json::from_str(&created[4..]).unwrap();
     let secret = json["token"].as_str().unwrap();
     assert!(secret.starts_with("obs_"));
-    assert_eq!(json["roles"], serde_json::json!(["ingest", "read"]));
+    assert_eq!(json["roles"], json!(["ingest", "read"]));
 
     let list = app.send("GET /api/v1/tokens", "").await;
     assert!(list.contains("\"name\":\"ci\"") && !list.contains(secret), "{list}");
@@ -322,4 +330,142 @@ async fn bodies_share_a_budget() {
     assert!(res.starts_with("503 [retry-after: 1]"), "{res}");
     let res = app.send("POST /api/v1/events", "x".repeat(100)).await;
     assert!(res.starts_with("400 "), "the share was given back: {res}");
+}
+
+impl App {
+    /// The JSON of the answer to `request`, which must have this status.
+    async fn json(&self, status: u16, request: &str, body: &str) -> Value {
+        let res = self.send(request, body.to_owned()).await;
+        let body =
+            res.strip_prefix(&format!("{status} ")).unwrap_or_else(|| panic!("{request}: {res}"));
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_accepted_shown_and_counted() {
+    let app = App::new(Config::default());
+    let body = r#"{"event_type":"test_event","source":"manual_test","id":"a/1","data":{"n":12345678901234567890}}"#;
+    let sent = app.json(202, "POST /api/events", body).await;
+    assert_eq!((&sent["event_id"], &sent["status"]), (&json!("a/1"), &json!("accepted")));
+    let again = app.json(202, "POST /api/v1/events", body).await;
+    assert_eq!(again["status"], "duplicate");
+
+    let event = app.json(200, "GET /api/v1/events/a%2F1", "").await;
+    assert_eq!(event["data"].to_string(), r#"{"n":12345678901234567890}"#);
+    assert_eq!(
+        (&event["type"], &event["received_at"]),
+        (&json!("test_event"), &sent["received_at"])
+    );
+    let page = app.json(200, "GET /api/v1/events?match=test_*{source=%22manual_test%22}", "").await;
+    assert_eq!(page, json!({"events": [event], "next": null}));
+    let one = app.send("GET /api/v1/events/nobody", "").await;
+    assert!(one.starts_with("404 "), "{one}");
+}
+
+#[tokio::test]
+async fn a_batch_tells_of_each_event() {
+    let app = App::new(Config::default());
+    let body = r#"[{"type":"a","id":1},{"type":2},{"type":"a","id":1},{"type":"b"}]"#;
+    let res = app.json(202, "POST /api/v1/events", body).await;
+    let counts = [&res["events_received"], &res["accepted"], &res["duplicates"]];
+    assert_eq!(counts, [4, 2, 1]);
+    assert_eq!(res["rejected"][0]["index"], 1);
+    assert_eq!(res["event_ids"].as_array().unwrap().len(), 3);
+    assert_eq!(app.json(202, "POST /api/v1/events", "[]").await["accepted"], 0);
+    let one = app.json(202, "POST /api/v1/events/batch", r#"{"type":"c"}"#).await;
+    assert_eq!(one["accepted"], 1);
+    // More than is parsed where it was read, and compressed.
+    let lines = "{\"type\":\"d\",\"data\":{\"text\":\"0123456789\"}}\n".repeat(2_000);
+    assert_eq!(app.json(202, "POST /api/v1/events", &lines).await["accepted"], 2_000);
+    let zstd = zstd::encode_all(lines.as_bytes(), 1).unwrap();
+    let res = app.send("POST /api/v1/events\ncontent-encoding: zstd", zstd).await;
+    assert!(res.contains("\"accepted\":2000,"), "{}", &res[..200]);
+}
+
+#[tokio::test]
+async fn a_cloud_event_in_binary_mode() {
+    let app = App::new(Config::default());
+    let request = "POST /api/v1/events
+        content-type: application/json
+        ce-specversion: 1.0
+        ce-type: com.example.done
+        ce-source: /a%20b
+        ce-id: 7";
+    app.json(202, request, "{\"x\":1}").await;
+    let event = app.json(200, "GET /api/v1/events/7", "").await;
+    assert_eq!((&event["source"], &event["data"]), (&json!("/a b"), &json!({"x": 1})));
+}
+
+#[tokio::test]
+async fn pages_and_history() {
+    let app = App::new(Config::default());
+    for n in 0..5 {
+        let project = if n % 2 == 0 { "A" } else { "B" };
+        let body = format!(r#"{{"type":"t","data":{{"n":{n},"project":"{project}"}}}}"#);
+        app.json(202, "POST /api/v1/events", &body).await;
+    }
+    let numbers = |page: &Value| -> Vec<i64> {
+        let events = page["events"].as_array().unwrap();
+        events.iter().map(|it| it["data"]["n"].as_i64().unwrap()).collect()
+    };
+    let page = app.json(200, "GET /api/v1/events?limit=3", "").await;
+    assert_eq!(numbers(&page), [4, 3, 2]);
+    let next = page["next"].as_str().unwrap();
+    let page = app.json(200, &format!("GET /api/v1/events?limit=3&cursor={next}"), "").await;
+    assert_eq!((numbers(&page), &page["next"]), (vec![1, 0], &Value::Null));
+    let page = app.json(200, "GET /api/v1/events?order=asc&limit=2", "").await;
+    assert_eq!(numbers(&page), [0, 1]);
+    let page = app.json(200, "GET /api/events?limit=2", "").await;
+    assert_eq!((numbers(&page), &page["total"]), (vec![3, 4], &json!(5)));
+    let page = app.json(200, "GET /api/events?project=B", "").await;
+    assert_eq!(numbers(&page), [1, 3]);
+}
+
+#[tokio::test]
+async fn health_as_each_reader_wants_it() {
+    let app = App::new(Config::default());
+    let health = app.json(200, "GET /health", "").await;
+    assert_eq!(
+        (&health["status"], &health["components"]["store"]["status"]),
+        (&json!("ok"), &json!("ok"))
+    );
+    assert_eq!(app.json(200, "GET /api/health", "").await["status"], "healthy");
+    assert_eq!(app.json(200, "GET /server/health", "").await, json!({"status": "ok"}));
+    assert_eq!(app.send("GET /-/healthy", "").await, "200 OK\n");
+    assert_eq!(app.send("GET /-/ready", "").await, "200 OK\n");
+    assert_eq!(app.json(200, "GET /api/status", "").await["status"], "healthy");
+    let status = app.json(200, "GET /api/v1/status", "").await;
+    assert!(status["data"]["start_time"].is_string(), "{status}");
+    app.stopping.cancel();
+    assert_eq!(app.send("GET /-/ready", "").await, "503 the server is stopping\n");
+}
+
+#[tokio::test]
+async fn scrapes() {
+    let app = App::new(Config::default());
+    app.json(202, "POST /api/v1/events", r#"{"type":"ci_build_completed"}"#).await;
+    for path in ["/metrics", "/api/v1/metrics/prometheus", "/api/v1/monitoring/prometheus"] {
+        let page = app.send(&format!("GET {path}"), "").await;
+        assert!(page.starts_with("200 # HELP") && page.contains("ci_builds_total{"), "{page}");
+    }
+    assert_eq!(app.send("HEAD /metrics", "").await, "200");
+    let gzip = app.send("GET /metrics\naccept-encoding: gzip", "").await;
+    assert!(gzip.starts_with("200 [content-encoding: gzip] \u{1f}"), "{gzip}");
+}
+
+#[tokio::test]
+async fn rules_are_listed_explained_and_reloaded() {
+    let app = App::new(Config::default());
+    let rules = app.json(200, "GET /api/v1/rules", "").await;
+    assert!(rules["metrics"].as_array().unwrap().len() > 15, "{rules}");
+    let event = r#"{"type":"ci_build_completed","data":{"status":"success"}}"#;
+    let why = app.json(200, "POST /api/v1/rules/explain", event).await.to_string();
+    assert!(why.contains("ci_builds_total"), "{why}");
+    let draft = format!(r#"{{"event":{event},"rules":"version: 1\nmetrics: 7\n"}}"#);
+    let wrong = app.json(422, "POST /api/v1/rules/explain", &draft).await;
+    assert_eq!(wrong["error"], "invalid_rules", "{wrong}");
+    let done = app.json(200, "POST /-/reload", "").await;
+    assert_eq!((&done["status"], &done["changed"]), (&json!("success"), &json!(false)));
+    assert_eq!(app.json(200, "GET /api/v1/events", "").await["events"], json!([]));
 }
