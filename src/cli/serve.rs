@@ -64,7 +64,7 @@ async fn serve(settings: &Settings, session: &mut Session) -> Result<(), Error> 
 
 fn opening(err: &app::OpenError) -> Error {
     match err {
-        app::OpenError::Rules(it) => {
+        app::OpenError::Pipeline(crate::pipeline::OpenError::Rules(it)) => {
             Error::Config(crate::config::Invalid { problems: vec![it.to_string()] })
         }
         it => Error::Data(it.to_string()),

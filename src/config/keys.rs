@@ -111,12 +111,12 @@ pub const KEYS: &[Key] = &[
     key!(limits.connections, None, "Open connections; further ones wait to be accepted."),
     key!(limits.concurrent_requests, None, "Requests in work at once; more are answered 503."),
     key!(limits.header_timeout, None, "How long a client may take to send the head of a request."),
-    key!(limits.idle_timeout, None, "How long a connection may rest between two requests."),
     key!(
         limits.body_timeout,
         None,
         "How long a client may take to send the body of a request; longer is answered 408."
     ),
+    key!(limits.idle_timeout, None, "How long a connection may rest between two requests."),
     key!(
         limits.write_timeout,
         None,

@@ -2,6 +2,9 @@
 
 use super::keys::KEYS;
 use crate::http;
+use crate::journal;
+use crate::metrics;
+use crate::pipeline;
 use crate::telemetry;
 use crate::tokens;
 use crate::tokens::Roles;
@@ -269,6 +272,28 @@ impl Settings {
             events: self.source_limits(),
             metrics_auth: self.auth.metrics,
             flags: flags.collect(),
+        }
+    }
+
+    /// How the writer and what it feeds behave.
+    #[must_use]
+    pub fn pipeline(&self) -> pipeline::Config {
+        pipeline::Config {
+            durability: match self.durability {
+                Durability::Sync => pipeline::Durability::Sync,
+                Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),
+            },
+            queue_requests: self.limits.queue_requests,
+            queue_bytes: self.limits.queue_bytes.get(),
+            dedup: journal::DedupConfig { window: self.dedup.window, max_ids: self.dedup.max_ids },
+            snapshot_interval: self.snapshot.interval,
+            rules_file: self.rules.file.clone(),
+            max_label_bytes: self.limits.label_bytes.get(),
+            page_cache: self.metrics.cache,
+            metrics: metrics::Config {
+                created_series: self.metrics.created_series,
+                ..metrics::Config::default()
+            },
         }
     }
 

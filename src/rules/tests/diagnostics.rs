@@ -97,10 +97,14 @@ fn names_of_metrics() {
     name(
         "observatory_a",
         "set",
-        &["2:11 error: `observatory_a` is reserved for the server's own metrics"],
+        &["2:11 error: `observatory_a` is reserved for the server and for Prometheus"],
     );
-    name("process_a", "set", &["2:11 error: `process_a` is reserved for the server's own metrics"]);
-    name("up", "set", &["2:11 error: `up` is reserved for the server's own metrics"]);
+    name(
+        "process_a",
+        "set",
+        &["2:11 error: `process_a` is reserved for the server and for Prometheus"],
+    );
+    name("up", "set", &["2:11 error: `up` is reserved for the server and for Prometheus"]);
     name(
         "a_percent",
         "set",
