@@ -78,6 +78,13 @@ pub fn init(config: &Config, colour: bool) -> Result<(), Error> {
         .map_err(|_| Error("logging is set up already".to_owned()))
 }
 
+/// The present time in milliseconds since the epoch, for commands at a terminal; the server's events get
+/// theirs from the pipeline.
+#[must_use]
+pub fn unix_millis() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
 /// Whether `level` is a level or a filter that [`init`] takes.
 ///
 /// # Errors

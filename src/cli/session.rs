@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::event::Time;
+use crate::telemetry;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -59,7 +60,7 @@ impl Session {
     /// The present time. Commands are where a person's clock counts; the server has its own.
     #[must_use]
     pub fn now(&self) -> Time {
-        Time::from_millis(jiff::Timestamp::now().as_millisecond())
+        Time::from_millis(telemetry::unix_millis())
     }
 
     /// The standard input.

@@ -156,8 +156,7 @@ fn list(args: &List, session: &mut Session) -> Result<(), Error> {
     session.print(&format!("{:<20} {:<28} {:<26} STATE", "NAME", "ROLES", "ID"))?;
     let now = session.now().to_string();
     for it in &tokens {
-        let row =
-            format!("{:<20} {:<28} {:<26} {}", it.name, it.roles.join(","), it.id, it.state(&now));
+        let row = format!("{:<20} {:<28} {:<26} {}", it.name, it.granted(), it.id, it.state(&now));
         session.print(&row)?;
     }
     Ok(())
@@ -254,6 +253,16 @@ impl From<&TokenInfo> for Shown {
 }
 
 impl Shown {
+    /// The roles without those that another one includes.
+    fn granted(&self) -> String {
+        let roles = self.roles.iter().filter_map(|it| it.parse::<Role>().ok());
+        let roles: Vec<_> = roles.collect();
+        let included =
+            |role: Role| roles.iter().any(|it| *it != role && Roles::from(*it).contains(role));
+        let granted = roles.iter().filter(|it| !included(**it)).map(|it| it.as_str());
+        granted.collect::<Vec<_>>().join(",")
+    }
+
     fn state(&self, now: &str) -> String {
         let past = |it: &str| match (Time::parse(it), Time::parse(now)) {
             (Ok(it), Ok(now)) => it <= now,
@@ -303,6 +312,20 @@ mod tests {
         let (_, out, _) = token(&["list", "--json"]);
         let list: ShownList = serde_json::from_str(&out).unwrap();
         assert!(list.tokens[0].revoked_at.is_some());
+    }
+
+    #[test]
+    fn included_roles_are_not_listed() {
+        for (roles, granted) in [
+            (Role::Admin.into(), "admin"),
+            (Role::Control.into(), "control"),
+            (Roles::from_iter([Role::Ingest, Role::Read]), "ingest,read"),
+        ] {
+            let (created, expires, revoked) = (None, None, None);
+            let (id, name) = (String::new(), String::new());
+            let info = TokenInfo { id, name, roles, created, expires, revoked };
+            assert_eq!(Shown::from(&info).granted(), granted);
+        }
     }
 
     #[test]

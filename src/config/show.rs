@@ -79,6 +79,12 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_named_once() {
+        let names: std::collections::BTreeSet<_> = KEYS.iter().map(|it| it.name).collect();
+        assert_eq!(names.len(), KEYS.len());
+    }
+
+    #[test]
     fn the_documentation_has_every_setting() {
         let docs = include_str!("../../docs/configuration.md");
         for key in KEYS {

@@ -48,21 +48,15 @@ pub fn duration(text: &str) -> Option<Duration> {
     if text.trim().is_empty() { None } else { u64::try_from(nanos).ok().map(Duration::from_nanos) }
 }
 
-/// Writes a duration so that [`duration`] reads it back.
+/// Writes a duration in its largest whole unit, so that [`duration`] reads it back.
 pub(super) fn show_duration(value: Duration) -> String {
-    let mut rest = value.as_nanos();
-    let mut res = String::new();
-    for (name, worth) in DURATIONS {
-        if rest >= worth {
-            res.push_str(&format!("{}{name}", rest / worth));
-            rest %= worth;
-        }
-    }
-    // Days would turn the familiar 24h into 1d.
-    match res.as_str() {
-        "" => "0s".to_owned(),
-        "1d" => "24h".to_owned(),
-        _ => res,
+    let nanos = value.as_nanos();
+    // One day is more familiar as 24h.
+    let one_day = value == Duration::from_hours(24);
+    let whole = |name: &str, worth: u128| nanos.is_multiple_of(worth) && !(one_day && name == "d");
+    match DURATIONS.iter().find(|(name, worth)| whole(name, *worth)) {
+        Some((name, worth)) if nanos > 0 => format!("{}{name}", nanos / worth),
+        _ => "0s".to_owned(),
     }
 }
 
@@ -124,7 +118,7 @@ mod tests {
 
     #[test]
     fn durations_are_shown_as_they_are_written() {
-        for text in ["500ms", "5m", "24h", "7d", "1h30m", "0s"] {
+        for text in ["500ms", "75s", "5m", "90m", "24h", "36h", "7d", "0s", "1500us"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
         }
     }
