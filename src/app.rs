@@ -90,7 +90,7 @@ impl App {
         let ours = registry.sub_registry_with_prefix("observatory");
         ours.register("build", "What this binary was built from", build_info());
         pipeline.register(ours);
-        let metrics = http::Metrics::register(ours);
+        let metrics = http::Metrics::register(&mut registry);
         pipeline.expose(registry);
         let Config { http, watch_rules, grace, .. } = config;
         Ok(Self { pipeline, tokens, http, metrics, watch_rules, grace })

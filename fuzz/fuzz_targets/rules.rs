@@ -16,7 +16,9 @@ fuzz_target!(|input: (&str, &str)| {
         }
     };
     let limits = Limits { event: observatory::event::Limits::default(), events: 10 };
-    let Ok(parsed) = sources::parse(data.as_bytes(), &RequestMeta::default(), &limits) else { return };
+    let Ok(parsed) = sources::parse(data.as_bytes(), &RequestMeta::default(), &limits) else {
+        return;
+    };
     let mut updates = Updates::default();
     for event in parsed.events.into_iter().flatten() {
         let event: NewEvent<'_> = event;
