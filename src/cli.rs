@@ -160,23 +160,18 @@ mod tests {
         });
     }
 
-    /// `docs/cli.md` is what the program says of itself. A test that fails leaves the new text in `target`.
     #[test]
-    fn the_documentation_is_what_the_program_says() {
-        let mut text = "# Command line\n\nWhat `--help` says of every command.\n".to_owned();
+    fn the_documentation_names_every_command_and_flag() {
+        let docs = include_str!("../docs/cli.md");
         walk(&command(), "observatory", &mut |path, it| {
-            let help = it.clone().bin_name(path).term_width(100).render_long_help().to_string();
-            let lines: Vec<_> = help.lines().map(str::trim_end).collect();
-            text.push_str(&format!(
-                "\n## {path}\n\n```text\n{}\n```\n",
-                lines.join("\n").trim_end()
-            ));
+            if it.get_subcommands().next().is_none() {
+                assert!(docs.contains(&format!("`{path}")), "docs/cli.md lacks `{path}`");
+            }
+            for flag in it.get_arguments().filter_map(clap::Arg::get_long) {
+                let known = ["help", "version"].contains(&flag);
+                assert!(known || docs.contains(&format!("--{flag}")), "docs/cli.md lacks --{flag}");
+            }
         });
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        if include_str!("../docs/cli.md") != text {
-            std::fs::write(root.join("target/cli.md"), &text).unwrap();
-            panic!("docs/cli.md is stale: copy target/cli.md there");
-        }
     }
 
     #[test]
