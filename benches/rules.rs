@@ -1,5 +1,4 @@
 //! What it costs to turn an event into updates with the built-in rules.
-#![expect(missing_docs, reason = "criterion makes public items")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use observatory::event::{Event, EventId, Fields, NewEvent, Time};

@@ -1,1 +1,214 @@
-//! To be written.
+//! The command line: one verb per file. Results go to standard output, messages to standard error, and the
+//! exit code says what kind of failure it was ([`EXIT_CODES`]).
+
+mod client;
+mod config;
+mod demo;
+mod error;
+mod pairs;
+mod rules;
+mod send;
+mod serve;
+mod session;
+mod settings;
+mod token;
+
+pub use error::{EXIT_CODES, Error};
+pub use session::Session;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{ffi::OsString, process::ExitCode};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "observatory",
+    version = crate::telemetry::BUILD.version,
+    long_version = LONG_VERSION,
+    about = "Events in, Prometheus metrics out: a durable event journal in one binary",
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Args),
+    /// Send an event, or a file of events, to a server
+    Send(send::Args),
+    /// Send a believable stream of events to a server, to see it alive
+    Demo(demo::Args),
+    /// Check, test and explain metric rules
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// Check and show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Create, list and revoke access tokens
+    #[command(subcommand)]
+    Token(token::Command),
+}
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("OBSERVATORY_REVISION"),
+    ", rustc ",
+    env!("OBSERVATORY_RUSTC"),
+    ")"
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  observatory serve
+  observatory send ci_build_completed --source ci project=web status=success
+  observatory demo --rate 5/s
+  curl http://127.0.0.1:9091/metrics";
+
+/// Runs the program with the arguments and the environment of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut session = Session::of_this_process();
+    ExitCode::from(run(std::env::args_os(), &mut session))
+}
+
+/// Runs the program; the first argument is its name. Returns the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session) -> u8 {
+    let command = match parse(arguments) {
+        Ok(it) => it,
+        Err(err) => return usage(&err, session),
+    };
+    let result = match command {
+        Command::Serve(args) => serve::run(&args, session),
+        Command::Send(args) => send::run(&args, session),
+        Command::Demo(args) => demo::run(&args, session),
+        Command::Rules(command) => rules::run(&command, session),
+        Command::Config(command) => config::run(&command, session),
+        Command::Token(command) => token::run(&command, session),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(err) => {
+            if let Some(message) = err.message() {
+                session.note(&message);
+            }
+            err.exit_code()
+        }
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    Ok(Cli::from_arg_matches(&matches)?.command)
+}
+
+/// The whole command line, with the exit codes in the long help.
+fn command() -> clap::Command {
+    let mut codes = format!("{EXAMPLES}\n\nExit codes:\n");
+    for (code, meaning) in EXIT_CODES {
+        codes.push_str(&format!("  {code:>3}  {meaning}\n"));
+    }
+    Cli::command().after_long_help(codes)
+}
+
+/// Help and version are answers, everything else is a mistake.
+fn usage(err: &clap::Error, session: &mut Session) -> u8 {
+    let text = err.render().ansi().to_string();
+    let plain = err.render().to_string();
+    if err.use_stderr() {
+        session.note((if session.colour_err() { text } else { plain }).trim_end());
+        return Error::Usage(String::new()).exit_code();
+    }
+    match session.print((if session.colour_out() { text } else { plain }).trim_end()) {
+        Ok(()) => 0,
+        Err(err) => err.exit_code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    fn walk(command: &clap::Command, path: &str, visit: &mut impl FnMut(&str, &clap::Command)) {
+        visit(path, command);
+        for sub in command.get_subcommands().filter(|it| it.get_name() != "help") {
+            walk(sub, &format!("{path} {}", sub.get_name()), visit);
+        }
+    }
+
+    #[test]
+    fn every_command_and_argument_has_help() {
+        walk(&command(), "observatory", &mut |path, it| {
+            assert!(it.get_about().is_some(), "{path} has no help");
+            for arg in
+                it.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str()))
+            {
+                assert!(arg.get_help().is_some(), "{path} {} has no help", arg.get_id());
+            }
+            if it.get_subcommands().next().is_none() {
+                assert!(it.get_after_help().is_some(), "{path} has no example");
+            }
+        });
+    }
+
+    #[test]
+    fn the_readme_names_every_command() {
+        let readme = include_str!("../README.md");
+        walk(&command(), "observatory", &mut |path, it| {
+            if it.get_subcommands().next().is_none() {
+                assert!(readme.contains(path), "README.md lacks `{path}`");
+            }
+        });
+    }
+
+    #[test]
+    fn every_flag_of_the_settings_exists() {
+        let command = command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let flags: Vec<_> = serve.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for flag in crate::config::KEYS.iter().filter_map(|it| it.flag) {
+            assert!(flags.contains(&flag.trim_start_matches("--")), "serve lacks {flag}");
+        }
+    }
+
+    /// Runs `observatory ARGUMENTS...`: its exit code, results and messages.
+    pub(super) fn observatory(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &str,
+    ) -> (u8, String, String) {
+        let (mut session, out, err) = Session::recorded(environment, input);
+        let arguments = ["observatory"].iter().chain(arguments).map(OsString::from);
+        let code = run(arguments, &mut session);
+        (code, out.text(), err.text())
+    }
+
+    #[test]
+    fn help_and_version_are_answers_and_mistakes_are_not() {
+        let (status, out, err) = observatory(&["--help"], &[], "");
+        assert!(status == 0 && out.contains("Exit codes:") && err.is_empty(), "{out}{err}");
+        let (status, out, _) = observatory(&["--version"], &[], "");
+        assert!(status == 0 && out.contains(env!("CARGO_PKG_VERSION")), "{out}");
+        let (status, out, err) = observatory(&["srve"], &[], "");
+        assert!(status == 2 && out.is_empty() && err.contains("serve"), "{err}");
+    }
+
+    #[test]
+    fn a_bad_configuration_ends_with_64() {
+        let (status, out, err) = observatory(&["serve", "--durability", "eventual"], &[], "");
+        assert_eq!((status, out.as_str()), (64, ""));
+        assert!(
+            err.contains("--durability: expected `sync` or `relaxed`, found `eventual`"),
+            "{err}"
+        );
+    }
+}

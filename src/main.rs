@@ -1,3 +1,5 @@
 //! The `observatory` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    observatory::cli::main()
+}

@@ -55,6 +55,10 @@ pub struct Config {
     pub snapshot_interval: Duration,
     /// The rule file; the built-in rules if there is none.
     pub rules_file: Option<PathBuf>,
+    /// Bytes of a label value; what is longer is cut. Default 128.
+    pub max_label_bytes: usize,
+    /// How long a page may be shown again when nothing happened since. Default 1 s.
+    pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
 }
@@ -82,7 +86,8 @@ struct Inner {
     journal: Journal,
     metrics: Metrics,
     rules: ArcSwap<RuleSet>,
-    rules_file: Option<PathBuf>,
+    rules_source: reload::Source,
+    page_cache: Duration,
     reloading: tokio::sync::Mutex<()>,
     ids: IdGenerator,
     started: Instant,
@@ -219,6 +224,8 @@ impl Default for Config {
             dedup: journal::DedupConfig::default(),
             snapshot_interval: Duration::from_secs(300),
             rules_file: None,
+            max_label_bytes: 128,
+            page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
         }
     }
@@ -234,14 +241,16 @@ impl Pipeline {
     ///
     /// The rules do not compile, or what is stored cannot be read. Nothing was changed then.
     pub fn open(config: Config, store: &Store) -> Result<Self, OpenError> {
-        let rules = Arc::new(reload::load(config.rules_file.as_deref())?);
+        let rules_source = reload::Source::new(&config);
+        let rules = Arc::new(rules_source.load()?);
         let mut random = [0; 24];
         getrandom::fill(&mut random).map_err(OpenError::Random)?;
         let random = |at: usize| {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
         };
         let now = now();
-        let opened = journal::open(store, config.dedup, now, (random(0), random(8)))?;
+        let dedup = dedup_window(&config, &rules);
+        let opened = journal::open(store, dedup, now, (random(0), random(8)))?;
         let (journal, journal_writer, merger) = opened;
         let projection = writer::recover(&config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
@@ -275,7 +284,8 @@ impl Pipeline {
                 journal,
                 metrics,
                 rules: ArcSwap::new(rules),
-                rules_file: config.rules_file,
+                rules_source,
+                page_cache: config.page_cache,
                 reloading: tokio::sync::Mutex::default(),
                 ids: IdGenerator::new(random(16)),
                 started: Instant::now(),
@@ -416,6 +426,13 @@ impl Pipeline {
             tracing::error!("the writer ended with a panic");
         }
     }
+}
+
+/// The window of the configuration, unless the rule file says another one.
+fn dedup_window(config: &Config, rules: &RuleSet) -> journal::DedupConfig {
+    let default = journal::DedupConfig::default().window;
+    let window = Some(rules.defaults().dedup).filter(|it| *it != default);
+    journal::DedupConfig { window: window.unwrap_or(config.dedup.window), ..config.dedup }
 }
 
 /// A batch that was queued: its ids, and where its answer comes; none for an empty batch.

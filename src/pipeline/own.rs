@@ -37,6 +37,7 @@ pub(super) struct Own {
     reload_successful: Gauge,
     reload_success_timestamp: Gauge<f64, AtomicU64>,
     rules: Gauge,
+    config_hash: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Own {
@@ -53,6 +54,7 @@ impl Default for Own {
             reload_successful: Gauge::default(),
             reload_success_timestamp: Gauge::default(),
             rules: Gauge::default(),
+            config_hash: Gauge::default(),
         }
     }
 }
@@ -85,6 +87,7 @@ impl Own {
         if let Ok(rules) = outcome {
             self.reload_success_timestamp.set(now.as_seconds());
             self.rules.set(i64::try_from(rules.families().len()).unwrap_or(i64::MAX));
+            self.config_hash.set(hash(rules.fingerprint()));
         }
     }
 
@@ -126,8 +129,19 @@ impl Own {
             "Time of the last successful reload of the rules",
             self.reload_success_timestamp.clone(),
         );
+        registry.register(
+            "config_hash",
+            "Hash of the rules in force, to compare servers",
+            self.config_hash.clone(),
+        );
         registry.register("rules", "Metric families that the rules define", self.rules.clone());
     }
+}
+
+/// The part of a hash that a double holds exactly.
+#[expect(clippy::cast_precision_loss, reason = "48 bits fit")]
+fn hash(it: u64) -> f64 {
+    (it >> 16) as f64
 }
 
 /// What is looked at when it is asked for.

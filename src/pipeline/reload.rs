@@ -1,9 +1,21 @@
 //! Loading the rules, at the start and again.
 
-use super::{Command, Pipeline, now};
+use super::{Command, Config, Pipeline, now};
 use crate::rules::RuleSet;
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{sync::oneshot, time};
+
+/// Where the rules come from.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) file: Option<PathBuf>,
+    max_label_bytes: usize,
+}
 
 /// What a reload of the rules did.
 #[derive(Clone, Debug)]
@@ -30,8 +42,8 @@ impl Pipeline {
     pub async fn reload_rules(&self) -> Result<Reloaded, ReloadError> {
         let inner = &self.inner;
         let _one_at_a_time = inner.reloading.lock().await;
-        let file = inner.rules_file.clone();
-        let loaded = tokio::task::spawn_blocking(move || load(file.as_deref())).await;
+        let source = inner.rules_source.clone();
+        let loaded = tokio::task::spawn_blocking(move || source.load()).await;
         let loaded =
             loaded.unwrap_or_else(|_| Err(ReloadError("loading the rules failed".to_owned())));
         let rules = match loaded {
@@ -61,7 +73,7 @@ impl Pipeline {
     /// the content, so that replaced files and mounted ones are noticed too. Returns at once if the rules
     /// are the built-in ones.
     pub async fn watch_rules(&self, interval: Duration) {
-        let Some(file) = self.inner.rules_file.clone() else { return };
+        let Some(file) = self.inner.rules_source.file.clone() else { return };
         let mut tried = read(&file).ok();
         loop {
             time::sleep(interval).await;
@@ -89,13 +101,26 @@ impl Pipeline {
     }
 }
 
-/// The rules of `file`, or the built-in ones.
-pub(super) fn load(file: Option<&Path>) -> Result<RuleSet, ReloadError> {
-    let Some(file) = file else { return Ok(RuleSet::builtin()) };
-    let name = file.display();
-    let text = read(file)
-        .map_err(|error| ReloadError(format!("cannot read the rules {name}: {error}")))?;
-    RuleSet::parse(&text).map_err(|it| ReloadError(it.with_origin(name.to_string()).to_string()))
+// === impl Source ===
+
+impl Source {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { file: config.rules_file.clone(), max_label_bytes: config.max_label_bytes }
+    }
+
+    /// The rules of the file, or the built-in ones.
+    pub(super) fn load(&self) -> Result<RuleSet, ReloadError> {
+        let Some(file) = &self.file else {
+            return Ok(RuleSet::builtin().with_max_label_bytes(self.max_label_bytes));
+        };
+        let name = file.display();
+        let text = read(file)
+            .map_err(|err| ReloadError(format!("cannot read the rules {name}: {err}")))?;
+        let rules = RuleSet::parse(&text);
+        let rules =
+            rules.map_err(|it| ReloadError(it.with_origin(name.to_string()).to_string()))?;
+        Ok(rules.with_max_label_bytes(self.max_label_bytes))
+    }
 }
 
 fn read(file: &Path) -> std::io::Result<String> {

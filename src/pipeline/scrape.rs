@@ -8,12 +8,9 @@ use prometheus_client::encoding;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::oneshot;
-
-/// How long a page may be shown again when nothing happened since.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Larger pages are kept only while somebody is reading them.
 const KEEP_BYTES: usize = 1 << 20;
@@ -65,7 +62,7 @@ impl Pipeline {
         let mut slot = slot.lock().await;
         let version = self.inner.metrics.version();
         if let Some(page) = &*slot {
-            let unchanged = page.version == version && page.begun.elapsed() < FRESH;
+            let unchanged = page.version == version && page.begun.elapsed() < self.inner.page_cache;
             if let (true, Some(it)) = (unchanged || page.begun >= asked, page.rendered()) {
                 return it;
             }

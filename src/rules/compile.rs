@@ -217,7 +217,9 @@ impl Compiler<'_> {
             }
             let mut templates = Vec::new();
             for item in table::one_or_many(node) {
-                templates.extend(self.template(item, false, false));
+                let template = self.template(item, false, false);
+                self.no_limit(template.as_ref(), item.at);
+                templates.extend(template);
             }
             self.unused.insert(format!("the field `{}`", name.name), name.at);
             aliases.push(Alias { name: name.name.clone(), templates });
@@ -241,6 +243,13 @@ impl Compiler<'_> {
                 self.report.error(at, error.message);
                 None
             }
+        }
+    }
+
+    /// `| limit(n)` says something about labels only.
+    fn no_limit(&mut self, template: Option<&Template>, at: Place) {
+        if template.is_some_and(|it| it.fields().any(|it| it.limit().is_some())) {
+            self.report.error(at, "`limit` bounds the values of a label: put it there");
         }
     }
 
@@ -292,6 +301,7 @@ impl Compiler<'_> {
         let templates: Vec<_> =
             nodes.iter().filter_map(|it| self.template(it, key, item)).collect();
         for (template, node) in templates.iter().zip(nodes) {
+            self.no_limit(Some(template), node.at);
             let literal = template.literal().map(Text::borrowed);
             if literal.is_some_and(|it| template::number(&it).is_err()) {
                 let message = "expected a number or a template such as `$field`";

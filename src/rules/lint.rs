@@ -80,7 +80,7 @@ pub(super) fn metric_name(name: &str, at: Place, report: &mut Report<'_>) {
         return report.error(at, message);
     }
     if RESERVED_NAMES.contains(&name) || RESERVED_PREFIXES.iter().any(|it| name.starts_with(it)) {
-        report.error(at, format!("`{name}` is reserved for the server's own metrics"));
+        report.error(at, format!("`{name}` is reserved for the server and for Prometheus"));
     }
     if let Some(it) = SAMPLE_SUFFIXES.iter().find(|it| name.ends_with(**it)) {
         report.error(at, format!("`{it}` is the suffix of the samples of other metrics"));

@@ -41,16 +41,24 @@ impl ValueMap {
 
     /// What `text` stands for; `None` if nothing matches and there is no default.
     pub(super) fn get(&self, text: &str) -> Option<&str> {
+        let found = if text.bytes().any(|it| it.is_ascii_uppercase()) {
+            self.find_lowered(text)
+        } else {
+            self.find(text)
+        };
+        found.and_then(|it| self.outputs.get(it)).or(self.default.as_ref()).map(String::as_str)
+    }
+
+    fn find_lowered(&self, text: &str) -> Option<usize> {
         let mut buffer = [0; STACK_BYTES];
-        let found = match buffer.get_mut(..text.len()) {
+        match buffer.get_mut(..text.len()) {
             Some(lower) => {
                 lower.copy_from_slice(text.as_bytes());
                 lower.make_ascii_lowercase();
                 std::str::from_utf8(lower).ok().and_then(|it| self.find(it))
             }
             None => self.find(&text.to_ascii_lowercase()),
-        };
-        found.and_then(|it| self.outputs.get(it)).or(self.default.as_ref()).map(String::as_str)
+        }
     }
 
     fn find(&self, lower: &str) -> Option<usize> {

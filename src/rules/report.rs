@@ -32,7 +32,7 @@ pub enum Severity {
 }
 
 /// All errors of a rule file, in its order, and its warnings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Diagnostics {
     origin: String,
     findings: Vec<Diagnostic>,

@@ -40,9 +40,13 @@ pub(super) struct Place {
     pub(super) end: usize,
 }
 
+/// How deep lists and maps may nest: they are read recursively, at some 32 KiB of stack per level.
+const MAX_DEPTH: usize = 24;
+
 /// Reads a document. Keys that occur twice are kept: the compiler reports them.
 pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         strict_booleans: true,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
@@ -62,6 +66,9 @@ fn message(error: &serde_saphyr::Error) -> String {
     let text = text.lines().next().unwrap_or_default();
     let text = text.split(" at line ").next().unwrap_or(text);
     let text = text.strip_prefix("error: ").unwrap_or(text);
+    if text.starts_with("budget breached") {
+        return "the file is too large or nests too deeply".to_owned();
+    }
     match text.split_once(": ") {
         Some((head, tail)) if head.starts_with("line ") => tail.to_owned(),
         _ => text.to_owned(),
@@ -259,6 +266,8 @@ mod tests {
         check("a: b: c", "4: mapping values are not allowed in this context");
         check("a: *x", "3: alias references unknown anchor");
         check("x: 1\n[1]: 2", "5: expected string scalar");
+        let deep = format!("a: {}{}", "[".repeat(30), "]".repeat(30));
+        check(&deep, "26: the file is too large or nests too deeply");
     }
 
     #[test]

@@ -62,8 +62,8 @@ fn roles_open_what_they_name() {
 
     let event = json!({"event_type": "t", "source": "s", "data": {}}).to_string();
     let routes = [
-        ("POST", "/api/v1/events", event.as_str(), ["ingest", "admin"].as_slice()),
-        ("POST", "/api/events", &event, &["ingest", "admin"]),
+        ("POST", "/api/v1/events", event.as_str(), ["ingest", "control", "admin"].as_slice()),
+        ("POST", "/api/events", &event, &["ingest", "control", "admin"]),
         ("GET", "/api/v1/events", "", &["read", "control", "admin"]),
         ("POST", "/-/reload", "", &["control", "admin"]),
     ];

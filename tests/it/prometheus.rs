@@ -203,7 +203,7 @@ fn hostile(text: &str) -> Value {
 fn promtool_finds_nothing_to_complain_about() {
     let server = Server::start();
     let url = format!("http://{}", server.addr);
-    let demo = ["demo", "--url", &url, "--duration", "2s", "--rate", "200", "--seed", "7"];
+    let demo = ["demo", "--url", &url, "--duration", "2s", "--rate", "200/s", "--seed", "7"];
     let output = cli(&demo, &Settings::new(), "");
     assert!(output.status.success(), "{output:?}");
     let page = server.client().get("/metrics").expect(200).text();

@@ -74,6 +74,7 @@ impl Compiler<'_> {
         let Some(key) = table.get("key").and_then(|it| self.template(it, false, false)) else {
             return;
         };
+        self.no_limit(Some(&key), table.key_at("key"));
         if key.fields().next().is_none() {
             self.report.error(table.key_at("key"), "the key is the same for every event");
         }

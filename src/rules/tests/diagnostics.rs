@@ -97,10 +97,14 @@ fn names_of_metrics() {
     name(
         "observatory_a",
         "set",
-        &["2:11 error: `observatory_a` is reserved for the server's own metrics"],
+        &["2:11 error: `observatory_a` is reserved for the server and for Prometheus"],
     );
-    name("process_a", "set", &["2:11 error: `process_a` is reserved for the server's own metrics"]);
-    name("up", "set", &["2:11 error: `up` is reserved for the server's own metrics"]);
+    name(
+        "process_a",
+        "set",
+        &["2:11 error: `process_a` is reserved for the server and for Prometheus"],
+    );
+    name("up", "set", &["2:11 error: `up` is reserved for the server and for Prometheus"]);
     name(
         "a_percent",
         "set",
@@ -275,6 +279,18 @@ fn templates_selectors_and_globs_point_into_the_text() {
         "version: 1\nmaps: {m: {a: ['[']}}\nmetrics: {a: {help: H., match: t, set: '${x | m}'}}",
         &["2:17 error: no glob: the `[` is not closed"],
     );
+}
+
+#[test]
+fn a_limit_is_for_labels() {
+    let expected = "error: `limit` bounds the values of a label: put it there";
+    for (file, at) in [
+        ("metrics: {a: {help: H., match: t, set: '${x | limit(3)}'}}", "2:40"),
+        ("fields: {a: '${x | limit(3)}'}", "2:13"),
+        ("spans: {a: {help: H, key: '${x | limit(3)}', start: a, end: b}}", "2:22"),
+    ] {
+        check_file(&format!("version: 1\n{file}"), &[&format!("{at} {expected}")]);
+    }
 }
 
 #[test]

@@ -29,3 +29,16 @@ fn every_key_and_filter_is_documented() {
         assert!(found, "`{name}` is not in docs/rules.md");
     }
 }
+
+#[test]
+fn every_builtin_metric_is_documented() {
+    let set = RuleSet::builtin();
+    let spans = set.spans().iter().map(|it| format!("| `{}` |", it.name));
+    let metrics = set.families().iter().take(set.spans()[0].duration).map(|it| {
+        let labels: Vec<_> = it.labels.iter().map(|it| format!("`{it}`")).collect();
+        format!("| `{}` | {} |", it.name, labels.join(" "))
+    });
+    for row in metrics.chain(spans) {
+        assert!(DOCS.contains(&row), "{row} is not in docs/rules.md");
+    }
+}

@@ -1,0 +1,404 @@
+//! The client side of the server's API.
+
+use super::{Error, Session};
+use crate::config;
+use reqwest::{Method, StatusCode, header};
+use serde::Deserialize;
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+/// Which server, and how to get in.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Server [env: OBSERVATORY_URL] [default: http://127.0.0.1:9091]"
+    )]
+    pub(super) url: Option<String>,
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
+    )]
+    pub(super) token: Option<String>,
+    /// Seconds after which to give up, retries included
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
+}
+
+/// A server to talk to.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+    timeout: Duration,
+}
+
+/// A request that can be sent again.
+#[derive(Clone, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    /// The content type and the body.
+    pub(super) body: Option<(&'static str, String)>,
+}
+
+/// What the server's errors look like.
+#[derive(Debug, Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    rejected: Vec<Rejected>,
+}
+
+/// The answer to a single event.
+#[derive(Debug, Deserialize)]
+pub(super) struct Accepted {
+    pub(super) event_id: String,
+    pub(super) status: String,
+}
+
+/// The answer to a batch. If nothing was accepted, it is an error that has the rest of these fields.
+#[derive(Debug, Deserialize)]
+pub(super) struct Batch {
+    #[serde(default)]
+    pub(super) accepted: u64,
+    #[serde(default)]
+    pub(super) duplicates: u64,
+    #[serde(default)]
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// An event of a batch that was refused.
+#[derive(Debug, Deserialize)]
+pub(super) struct Rejected {
+    pub(super) index: usize,
+    pub(super) error: String,
+}
+
+/// How one attempt ended without an answer to hand on.
+enum Attempt {
+    /// Another attempt may succeed, after the pause that the server asked for.
+    Again(String, Option<Duration>),
+    /// Another attempt would end the same.
+    Final(Error),
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What a person would rather know before waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Client {
+    pub(super) fn new(args: &Args, session: &Session) -> Result<Self, Error> {
+        let url = args.url.as_deref().or_else(|| session.variable("OBSERVATORY_URL"));
+        let base = base_url(url.unwrap_or("http://127.0.0.1:9091"))?;
+        let list = session.variable("OBSERVATORY_TOKEN").unwrap_or_default();
+        let first = list.split(',').map(str::trim).find(|it| !it.is_empty());
+        let token = args.token.as_deref().or(first).map(|it| config::split_role(it).1.to_owned());
+        // A redirect would carry the event, and perhaps the token, to where nobody sent it.
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("observatory/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        // Without TLS no certificate is asked for, so that a bare container needs none.
+        if base.starts_with("http://") {
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(|err| Error::System(reason(&err)))?;
+        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(Duration::from_secs(10)) })
+    }
+
+    /// The server's address.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends events, one per line.
+    pub(super) async fn send_lines(
+        &self,
+        lines: String,
+        session: &mut Session,
+    ) -> Result<Batch, Error> {
+        let body = Some(("application/x-ndjson", lines));
+        let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
+        answer(&self.send(&request, session).await?)
+    }
+
+    /// Sends `request` until it is answered or the time is over. The answer's body, if it is a success, or
+    /// if it tells event by event what is wrong.
+    pub(super) async fn send(
+        &self,
+        request: &Request<'_>,
+        session: &mut Session,
+    ) -> Result<String, Error> {
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut told = false;
+        loop {
+            let left = self.timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
+            let (why, asked) = match self.attempt(request, left).await {
+                Ok(body) => return Ok(body),
+                Err(Attempt::Final(err)) => return Err(err),
+                Err(Attempt::Again(why, asked)) => (why, asked),
+            };
+            let wait = asked.unwrap_or(pause);
+            if started.elapsed() + wait >= self.timeout {
+                return Err(Error::Unavailable(why));
+            }
+            if !told && started.elapsed() + wait >= PATIENCE {
+                session.note(&format!(
+                    "observatory: {why}; trying again for {}s",
+                    self.timeout.as_secs()
+                ));
+                told = true;
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
+        let mut builder = self
+            .http
+            .request(request.method.clone(), format!("{}{}", self.base, request.path))
+            .timeout(left);
+        if let Some(token) = &self.token {
+            builder = builder.bearer_auth(token);
+        }
+        if let Some((kind, body)) = &request.body {
+            builder = builder.header(header::CONTENT_TYPE, *kind).body(body.clone());
+        }
+        let response = builder.send().await.map_err(|err| self.unreachable(&err))?;
+        let status = response.status();
+        let after = response.headers().get(header::RETRY_AFTER);
+        let after = after.and_then(|it| it.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let body = response.text().await.map_err(|err| self.unreachable(&err))?;
+        if status.is_success() { Ok(body) } else { self.refusal(status, after, body) }
+    }
+
+    fn unreachable(&self, err: &reqwest::Error) -> Attempt {
+        let why = if err.is_connect() {
+            format!(
+                "nothing answers at {} ({}); start a server with `observatory serve`, or name another with --url or OBSERVATORY_URL",
+                self.base,
+                reason(err)
+            )
+        } else {
+            format!("{} does not answer: {}", self.base, reason(err))
+        };
+        if err.is_builder() { Attempt::Final(Error::Usage(why)) } else { Attempt::Again(why, None) }
+    }
+
+    fn refusal(
+        &self,
+        status: StatusCode,
+        after: Option<Duration>,
+        body: String,
+    ) -> Result<String, Attempt> {
+        let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
+        if status == StatusCode::BAD_REQUEST && !problem.rejected.is_empty() {
+            return Ok(body);
+        }
+        let message = match problem.message.as_str() {
+            "" => body.lines().next().unwrap_or_default().chars().take(200).collect(),
+            it => it.to_owned(),
+        };
+        let why = format!("{} answers {status}: {message}", self.base);
+        Err(match status.as_u16() {
+            401 | 403 => Attempt::Final(Error::Denied(format!(
+                "{why}; give a token with --token or OBSERVATORY_TOKEN"
+            ))),
+            408 | 429 | 500 | 502..=504 => Attempt::Again(why, after),
+            _ => Attempt::Final(Error::Refused(why)),
+        })
+    }
+}
+
+/// Runs `future` to its end, on this thread.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|err| Error::System(format!("cannot start the runtime: {err}")))?;
+    runtime.block_on(future)
+}
+
+/// Reads an answer.
+pub(super) fn answer<'a, T: Deserialize<'a>>(body: &'a str) -> Result<T, Error> {
+    serde_json::from_str(body).map_err(|err| {
+        Error::Unavailable(format!("the answer is not that of an observatory: {err}"))
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 =
+        text.trim_end_matches('s').parse().map_err(|_| "expected seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())
+}
+
+fn base_url(text: &str) -> Result<String, Error> {
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = reqwest::Url::parse(&text);
+    match url {
+        Ok(it) if ["http", "https"].contains(&it.scheme()) && it.has_host() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(Error::Usage(format!(
+            "expected a URL such as http://127.0.0.1:9091, found `{text}`"
+        ))),
+    }
+}
+
+fn is_loopback(base: &str) -> bool {
+    let url = reqwest::Url::parse(base).ok();
+    let host = url.as_ref().and_then(|it| it.host_str()).unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    config::Listen { host, port: 0 }.is_loopback()
+}
+
+/// The innermost reason: the outer ones only repeat the URL.
+fn reason(err: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = err;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    if err.is_timeout() { "timed out".to_owned() } else { inner.to_string() }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Read, Write},
+        net::TcpListener,
+        thread::{self, JoinHandle},
+    };
+
+    /// A server that gives `answers` one by one and returns what it was sent, head and body.
+    pub(crate) fn serve(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let thread = thread::spawn(move || {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut request = String::new();
+                let mut len = 0;
+                while !request.ends_with("\r\n\r\n") {
+                    let from = request.len();
+                    assert!(reader.read_line(&mut request).unwrap() > 0);
+                    let line = request[from..].to_ascii_lowercase();
+                    if let Some(it) = line.strip_prefix("content-length:") {
+                        len = it.trim().parse().unwrap();
+                    }
+                }
+                let mut body = vec![0; len];
+                reader.read_exact(&mut body).unwrap();
+                request.push_str(&String::from_utf8(body).unwrap());
+                requests.push(request);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            requests
+        });
+        (url, thread)
+    }
+
+    pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
+        let len = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {len}\r\n\r\n{body}"
+        )
+    }
+
+    fn send(
+        url: &str,
+        timeout: f64,
+        environment: &[(&str, &str)],
+    ) -> (Result<String, Error>, String) {
+        let (mut session, _, err) = Session::recorded(environment, "");
+        let args = Args {
+            url: Some(url.to_owned()),
+            token: None,
+            timeout: Some(Duration::from_secs_f64(timeout)),
+        };
+        let client = Client::new(&args, &session).unwrap();
+        let body = Some(("application/json", "{}".to_owned()));
+        let request = Request { method: Method::POST, path: "/x", body };
+        let result = block_on(client.send(&request, &mut session));
+        (result, err.text())
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let (url, server) = serve(vec![
+            http("503 Service Unavailable", "retry-after: 0\r\n", "{}"),
+            http("429 Too Many Requests", "", ""),
+            http("202 Accepted", "", "yes"),
+        ]);
+        let (result, _) = send(&url, 10.0, &[("OBSERVATORY_TOKEN", "admin:first,second")]);
+        assert_eq!(result.unwrap(), "yes");
+        let requests = server.join().unwrap();
+        assert_eq!(requests.len(), 3);
+        assert!(requests.iter().all(|it| it.contains("authorization: Bearer first\r\n")));
+    }
+
+    #[track_caller]
+    fn check_final(status: &str, body: &str, code: u8, words: &str) {
+        let (url, server) = serve(vec![http(status, "", body)]);
+        let err = send(&url, 10.0, &[]).0.unwrap_err();
+        server.join().unwrap();
+        assert_eq!(err.exit_code(), code, "{err}");
+        assert!(err.to_string().contains(words), "{err}");
+    }
+
+    #[test]
+    fn what_will_not_pass_is_final() {
+        let body = r#"{"error":"invalid_event","message":"no type","fields":[]}"#;
+        check_final("400 Bad Request", body, 1, "400 Bad Request: no type");
+        check_final("401 Unauthorized", "{}", 77, "OBSERVATORY_TOKEN");
+        check_final("403 Forbidden", "{}", 77, "--token");
+        check_final("404 Not Found", "<html>", 1, "<html>");
+        check_final("302 Found", "", 1, "302");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_explained() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let (result, notes) = send(&url, 1.5, &[]);
+        let err = result.unwrap_err();
+        assert_eq!(err.exit_code(), 69);
+        assert!(err.to_string().contains("observatory serve"), "{err}");
+        assert_eq!(notes.matches("trying again").count(), 1, "{notes}");
+    }
+
+    #[test]
+    fn a_long_pause_is_not_waited_for_in_vain() {
+        let (url, server) =
+            serve(vec![http("503 Service Unavailable", "retry-after: 3600\r\n", "")]);
+        let started = Instant::now();
+        assert_eq!(send(&url, 5.0, &[]).0.unwrap_err().exit_code(), 69);
+        assert!(started.elapsed() < Duration::from_secs(3));
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn urls() {
+        assert_eq!(base_url("http://x:1/").unwrap(), "http://x:1");
+        assert_eq!(base_url("127.0.0.1:9091").unwrap(), "http://127.0.0.1:9091");
+        assert_eq!(base_url("https://x/obs/").unwrap(), "https://x/obs");
+        assert!(base_url("ftp://x").is_err() && base_url("http://").is_err());
+        assert!(is_loopback("http://[::1]:9091") && !is_loopback("http://example.org"));
+    }
+}

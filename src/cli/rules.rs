@@ -1,0 +1,280 @@
+//! `observatory rules`.
+
+use super::{Error, Session};
+use crate::event::{Event, EventId};
+use crate::metrics::trial;
+use crate::rules::RuleSet;
+use crate::sources;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Check, test and explain metric rules.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Report everything that is wrong with a rule file
+    Check(Check),
+    /// Run the tests of a rule file
+    Test(Test),
+    /// Say what rules make of an event, and why
+    Explain(Explain),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every finding has its line, column and a caret; metric names are held to what `promtool check metrics` asks for. Exit code 1 if there is an error; warnings do not count.
+
+Example:
+  observatory rules check rules.yml")]
+pub(super) struct Check {
+    /// Rule file [default: the built-in rules]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each entry of `tests:` in the file sends its events and compares the series. Exit code 1 if one fails.
+
+Example:
+  observatory rules test rules.yml")]
+pub(super) struct Test {
+    /// Rule file [default: the built-in rules]
+    file: Option<PathBuf>,
+    /// Print the page that each test ends with
+    #[arg(long)]
+    page: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Per rule: whether it matches, or which part of its selector fails, and which series it changes. The event is what would be posted: an object, an array, or one object per line.
+
+Examples:
+  observatory rules explain --event '{\"event_type\":\"ci_build_completed\",\"data\":{\"status\":\"failed\"}}'
+  observatory rules explain rules.yml < event.json")]
+pub(super) struct Explain {
+    /// Rule file [default: the built-in rules]
+    file: Option<PathBuf>,
+    /// The event [default: read from standard input]
+    #[arg(long, value_name = "JSON")]
+    event: Option<String>,
+    /// Read the event from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "event")]
+    event_file: Option<PathBuf>,
+    /// Answer in JSON, an object per event
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, tests or explains.
+pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error> {
+    match command {
+        Command::Check(args) => check(args, session),
+        Command::Test(args) => test(args, session),
+        Command::Explain(args) => explain(args, session),
+    }
+}
+
+fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
+    let rules = load(args.file.as_deref(), session)?;
+    let name = name(args.file.as_deref());
+    if !rules.warnings().is_empty() {
+        session.print(rules.warnings().clone().with_origin(&name).to_string().trim_end())?;
+    }
+    session.print(&format!(
+        "{name}: {} metrics, {} spans, {} tests: ok",
+        rules.families().len(),
+        rules.spans().len(),
+        rules.tests().len()
+    ))
+}
+
+fn test(args: &Test, session: &mut Session) -> Result<(), Error> {
+    let rules = Arc::new(load(args.file.as_deref(), session)?);
+    let name = name(args.file.as_deref());
+    let outcomes = trial::run(&rules);
+    let mut failed = 0;
+    for outcome in &outcomes {
+        if outcome.failures.is_empty() {
+            session.print(&format!("ok    {}", outcome.name))?;
+        } else {
+            failed += 1;
+            session.print(&format!("FAIL  {}", outcome.name))?;
+        }
+        for failure in &outcome.failures {
+            session.print(&format!("      {failure}"))?;
+        }
+        if args.page {
+            session.print(&outcome.page)?;
+        }
+    }
+    let passed = outcomes.len() - failed;
+    session.print(&format!("{name}: {passed} passed, {failed} failed"))?;
+    if failed > 0 { Err(Error::Refused(String::new())) } else { Ok(()) }
+}
+
+fn explain(args: &Explain, session: &mut Session) -> Result<(), Error> {
+    let rules = load(args.file.as_deref(), session)?;
+    let body = match (&args.event, &args.event_file) {
+        (Some(it), _) => it.clone(),
+        (None, Some(path)) => read(path)?,
+        (None, None) => {
+            let mut body = String::new();
+            let read = session.input().read_to_string(&mut body);
+            read.map_err(|err| Error::Input(format!("cannot read standard input: {err}")))?;
+            body
+        }
+    };
+    let (meta, limits) = (sources::RequestMeta::default(), sources::Limits::default());
+    let parsed = sources::parse(body.as_bytes(), &meta, &limits)
+        .map_err(|err| Error::Input(format!("the event cannot be read: {err}")))?;
+    let mut wrong = false;
+    let now = session.now();
+    for (number, event) in parsed.events.into_iter().enumerate() {
+        match event {
+            Ok(event) => {
+                let event = event.accept(now, || EventId::Generated(0));
+                session.print(&explained(&rules, &event, args.json)?)?;
+            }
+            Err(invalid) => {
+                wrong = true;
+                let reasons: Vec<_> =
+                    invalid.fields.iter().map(|it| format!("{} {}", it.field, it.reason)).collect();
+                session.note(&format!("event {}: {}", number + 1, reasons.join(", ")));
+            }
+        }
+    }
+    if wrong { Err(Error::Input("not every event can be read".to_owned())) } else { Ok(()) }
+}
+
+fn explained(rules: &RuleSet, event: &Event<'_>, json: bool) -> Result<String, Error> {
+    let explanation = rules.explain(event);
+    if json {
+        serde_json::to_string(&explanation).map_err(|err| Error::Output(err.into()))
+    } else {
+        Ok(explanation.to_string().trim_end().to_owned())
+    }
+}
+
+/// Compiles a rule file, or tells what is wrong with it.
+fn load(file: Option<&Path>, session: &mut Session) -> Result<RuleSet, Error> {
+    let Some(path) = file else { return Ok(RuleSet::builtin()) };
+    match RuleSet::parse(&read(path)?) {
+        Ok(rules) => Ok(rules),
+        Err(findings) => {
+            let name = name(file);
+            let errors = findings.error_count();
+            session.print(findings.with_origin(&name).to_string().trim_end())?;
+            let plural = if errors == 1 { "" } else { "s" };
+            Err(Error::Refused(format!("{name} has {errors} error{plural}")))
+        }
+    }
+}
+
+fn name(file: Option<&Path>) -> String {
+    file.map_or_else(|| "built-in rules".to_owned(), |it| it.display().to_string())
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path)
+        .map_err(|err| Error::Input(format!("cannot read {}: {err}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::observatory;
+    use std::fs;
+
+    const RULES: &str = "\
+version: 1
+metrics:
+  builds_total:
+    help: Builds.
+    match: 'build{status!=\"skipped\"}'
+    count: 1
+    labels: {status: $status}
+tests:
+  - name: a build counts
+    events: [{type: build, data: {status: ok}}]
+    expect: |
+      builds_total{status=\"ok\"} 1
+";
+
+    fn rules(verb: &[&str], text: &str, input: &str) -> (u8, String, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("r.yml");
+        fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        let arguments: Vec<_> = ["rules"].iter().chain(verb).copied().chain([path]).collect();
+        let (code, out, err) = observatory(&arguments, &[], input);
+        let short = |it: String| it.replace(&format!("{}/", dir.path().display()), "");
+        (code, short(out), short(err))
+    }
+
+    #[test]
+    fn good_rules_pass() {
+        let (code, out, err) = rules(&["check"], RULES, "");
+        assert_eq!((code, out.as_str()), (0, "r.yml: 1 metrics, 0 spans, 1 tests: ok\n"), "{err}");
+        let (code, out, _) = rules(&["test"], RULES, "");
+        assert_eq!((code, out.as_str()), (0, "ok    a build counts\nr.yml: 1 passed, 0 failed\n"));
+    }
+
+    #[test]
+    fn errors_are_shown_with_a_caret_and_end_with_1() {
+        let bad = RULES.replace("count: 1", "cuont: 1").replace("builds_total:", "builds:");
+        let (code, out, err) = rules(&["check"], &bad, "");
+        assert_eq!(code, 1);
+        assert!(out.contains("r.yml:") && out.contains('^') && out.contains("cuont"), "{out}");
+        assert!(err.starts_with("observatory: r.yml has "), "{err}");
+    }
+
+    #[test]
+    fn a_failing_test_ends_with_1() {
+        let (code, out, _) = rules(&["test"], &RULES.replace("} 1", "} 2"), "");
+        assert_eq!(code, 1);
+        assert!(
+            out.contains("FAIL  a build counts") && out.contains("0 passed, 1 failed"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn an_event_is_explained() {
+        let event = r#"{"event_type":"build","source":"s","data":{"status":"skipped"}}"#;
+        let (code, out, _) = rules(&["explain"], RULES, event);
+        assert_eq!(code, 0);
+        assert!(out.contains("builds_total") && out.contains("skipped"), "{out}");
+        let (code, out, _) =
+            rules(&["explain", "--json", "--event", &event.replace("skipped", "ok")], RULES, "");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &json["matched"]), (0, &serde_json::Value::Bool(true)));
+    }
+
+    #[test]
+    fn what_is_no_event_or_no_file_ends_with_65() {
+        assert_eq!(rules(&["explain"], RULES, "nonsense").0, 65);
+        assert_eq!(rules(&["explain"], RULES, r#"{"source":"s"}"#).0, 65);
+        assert_eq!(observatory(&["rules", "check", "/does/not/exist"], &[], "").0, 65);
+    }
+
+    #[test]
+    fn the_rules_of_the_readme_work() {
+        let readme = include_str!("../../README.md");
+        let text = readme.split("```yaml\n").find(|it| it.starts_with("version: 1")).unwrap();
+        let text = text.split("```").next().unwrap();
+        let (code, out, err) = rules(&["check"], text, "");
+        assert_eq!((code, out.as_str()), (0, "r.yml: 1 metrics, 0 spans, 1 tests: ok\n"), "{err}");
+        let (code, out, _) = rules(&["test"], text, "");
+        assert_eq!(code, 0, "{out}");
+    }
+
+    #[test]
+    fn the_builtin_rules_pass_their_tests() {
+        let (code, out, _) = observatory(&["rules", "check"], &[], "");
+        assert!(code == 0 && out.ends_with(": ok\n"), "{out}");
+        let (code, out, _) = observatory(&["rules", "test"], &[], "");
+        assert!(code == 0 && out.contains(", 0 failed"), "{out}");
+    }
+}

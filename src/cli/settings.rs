@@ -1,0 +1,108 @@
+//! The flags that are settings, shared by `serve` and `config show`.
+
+use super::{Error, Session};
+use crate::config;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The file that is read if none is named.
+const DEFAULT_FILE: &str = "observatory.yml";
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Configuration file [env: OBSERVATORY_CONFIG] [default: observatory.yml, if there is one]"
+    )]
+    config: Option<PathBuf>,
+    /// Address to listen on, HOST:PORT or :PORT; repeats [default: 127.0.0.1:9091]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// Directory that holds everything [default: ./observatory-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// When an event is acknowledged: sync (on disk) or relaxed [default: sync]
+    #[arg(long, value_name = "MODE")]
+    durability: Option<String>,
+    /// Rule file [default: the built-in rules]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<String>,
+    /// Let everyone who can connect do everything
+    #[arg(long)]
+    no_auth: bool,
+    /// Ask for a token with the role read also on /metrics
+    #[arg(long)]
+    metrics_auth: bool,
+    /// Log lines: text, json, or auto [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        help = "Log level or filter, such as debug or info,observatory::http=debug [default: info]"
+    )]
+    log_level: Option<String>,
+    /// How long a stop may wait for requests in work [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    shutdown_grace: Option<String>,
+}
+
+impl Args {
+    /// No flag but that of the data directory.
+    pub(super) fn of_data_dir(data_dir: Option<String>) -> Self {
+        Self { data_dir, ..Self::default() }
+    }
+
+    /// Reads the settings, and tells of what is odd about them.
+    pub(super) fn load(&self, session: &mut Session) -> Result<config::Loaded, Error> {
+        let named = self.config.clone();
+        let named = named.or_else(|| session.variable("OBSERVATORY_CONFIG").map(PathBuf::from));
+        let file = match named {
+            Some(path) => Some((path.clone(), read(&path)?)),
+            None => match fs::read_to_string(DEFAULT_FILE) {
+                Ok(text) => Some((PathBuf::from(DEFAULT_FILE), text)),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+                Err(err) => return Err(unreadable(Path::new(DEFAULT_FILE), &err)),
+            },
+        };
+        let environment = session.environment().clone();
+        Ok(config::load(&config::Sources { file, environment, flags: self.flags() })?)
+    }
+
+    fn flags(&self) -> Vec<(&'static str, Vec<String>)> {
+        let values = [
+            ("--data-dir", &self.data_dir),
+            ("--durability", &self.durability),
+            ("--rules", &self.rules),
+            ("--log-format", &self.log_format),
+            ("--log-level", &self.log_level),
+            ("--shutdown-grace", &self.shutdown_grace),
+        ];
+        let switches = [("--no-auth", self.no_auth), ("--metrics-auth", self.metrics_auth)];
+        let mut flags = Vec::new();
+        if !self.listen.is_empty() {
+            flags.push(("--listen", self.listen.clone()));
+        }
+        flags.extend(values.into_iter().filter_map(|(flag, it)| Some((flag, vec![it.clone()?]))));
+        flags.extend(
+            switches.into_iter().filter(|it| it.1).map(|(flag, _)| (flag, vec!["true".to_owned()])),
+        );
+        flags
+    }
+}
+
+/// The text of the configuration file `path`.
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|err| unreadable(path, &err))
+}
+
+fn unreadable(path: &Path, err: &io::Error) -> Error {
+    Error::Config(config::Invalid {
+        problems: vec![format!("cannot read {}: {err}", path.display())],
+    })
+}

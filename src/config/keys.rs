@@ -1,0 +1,188 @@
+//! The one table of settings: key, flag, meaning, how it is read and how it is shown. The name of the
+//! environment variable follows from the key, and the default from [`Settings::default`].
+
+use super::node::Node;
+use super::settings::Settings;
+use super::value::{Context, Fault, Value};
+use std::borrow::Cow;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name in the file, sections joined by dots, such as `limits.body_bytes`.
+    pub name: &'static str,
+    /// The flag of `observatory serve`, if a person would type it.
+    pub flag: Option<&'static str>,
+    /// What it means, in one sentence.
+    pub doc: &'static str,
+    pub(super) set: fn(&mut Settings, &Node, &Context<'_>) -> Result<(), Vec<Fault>>,
+    pub(super) show: fn(&Settings) -> String,
+}
+
+macro_rules! key {
+    ($section:ident.$field:ident, $flag:expr, $doc:literal) => {
+        key!(concat!(stringify!($section), ".", stringify!($field)), [$section.$field], $flag, $doc)
+    };
+    ($field:ident, $flag:expr, $doc:literal) => {
+        key!(stringify!($field), [$field], $flag, $doc)
+    };
+    ($name:expr, [$($path:ident).+], $flag:expr, $doc:literal) => {
+        Key {
+            name: $name,
+            flag: $flag,
+            doc: $doc,
+            set: |settings, node, context| {
+                settings.$($path).+ = Value::read(node, context)?;
+                Ok(())
+            },
+            show: |settings| settings.$($path).+.show(),
+        }
+    };
+}
+
+/// Every setting, in the order of the reference file.
+pub const KEYS: &[Key] = &[
+    key!(
+        listen,
+        Some("--listen"),
+        "Addresses to listen on, as `HOST:PORT`; `:PORT` is every address of this machine."
+    ),
+    key!(
+        data_dir,
+        Some("--data-dir"),
+        "The directory that holds everything; created if it is absent."
+    ),
+    key!(
+        durability,
+        Some("--durability"),
+        "`sync`: an event is acknowledged when it is on disk. `relaxed`: when it is taken; a crash may lose the last ones."
+    ),
+    key!(
+        relaxed_flush_interval,
+        None,
+        "How often data is flushed to disk under `durability: relaxed`."
+    ),
+    key!(
+        log.format,
+        Some("--log-format"),
+        "`text`, `json`, or `auto`: text, coloured on a terminal."
+    ),
+    key!(
+        log.level,
+        Some("--log-level"),
+        "`error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,observatory::http=debug`."
+    ),
+    key!(rules.file, Some("--rules"), "The rule file; without one the built-in rules count."),
+    key!(rules.watch, None, "Whether the rule file is loaded again when it changes."),
+    key!(rules.watch_interval, None, "How often the rule file is looked at."),
+    Key {
+        name: "auth.tokens",
+        flag: None,
+        doc: "Tokens: `name`, `roles` (`ingest`, `read`, `control`, `admin`), and `token` or `token_file`. Those of the environment come on top.",
+        set: |settings, node, context| {
+            let tokens: Vec<super::settings::Token> = Value::read(node, context)?;
+            settings.auth.tokens.extend(tokens);
+            Ok(())
+        },
+        show: |settings| settings.auth.tokens.show(),
+    },
+    key!(auth.disabled, Some("--no-auth"), "Whether everyone who can connect may do everything."),
+    key!(
+        auth.metrics,
+        Some("--metrics-auth"),
+        "Whether a scrape of `/metrics` needs a token with the role `read`."
+    ),
+    key!(
+        limits.body_bytes,
+        None,
+        "Bytes of a request body, after decompression; more is answered 413."
+    ),
+    key!(
+        limits.bodies_bytes,
+        None,
+        "Bytes of all request bodies that are held at once; beyond it requests are answered 503."
+    ),
+    key!(limits.event_bytes, None, "Bytes of one event."),
+    key!(limits.name_bytes, None, "Bytes of an event's type, and of its source."),
+    key!(limits.depth, None, "How deep arrays and objects of an event may nest."),
+    key!(limits.elements, None, "Members and elements in one event, nested ones included."),
+    key!(limits.label_bytes, None, "Bytes of a label value; longer ones are cut."),
+    key!(limits.batch_events, None, "Events in one request."),
+    key!(limits.connections, None, "Open connections; further ones wait to be accepted."),
+    key!(limits.concurrent_requests, None, "Requests in work at once; more are answered 503."),
+    key!(limits.header_timeout, None, "How long a client may take to send the head of a request."),
+    key!(
+        limits.body_timeout,
+        None,
+        "How long a client may take to send the body of a request; longer is answered 408."
+    ),
+    key!(limits.idle_timeout, None, "How long a connection may rest between two requests."),
+    key!(
+        limits.write_timeout,
+        None,
+        "How long a client may leave an answer unread before its connection is closed."
+    ),
+    key!(limits.queue_requests, None, "Requests that wait for the writer; more are answered 503."),
+    key!(
+        limits.queue_bytes,
+        None,
+        "Bytes of the requests that wait for the writer; more are answered 503."
+    ),
+    key!(dedup.window, None, "How long an event's id is remembered, so that a retry counts once."),
+    key!(dedup.max_ids, None, "Ids that are remembered; beyond it the oldest are forgotten early."),
+    key!(
+        snapshot.interval,
+        None,
+        "How often the metrics are written to disk, so that a start replays little."
+    ),
+    key!(store.cache_bytes, None, "Bytes of stored pages kept in memory."),
+    key!(
+        shutdown.grace,
+        Some("--shutdown-grace"),
+        "How long a stop may wait for requests in work."
+    ),
+    key!(metrics.created_series, None, "Whether the OpenMetrics text has `_created` series."),
+    key!(metrics.cache, None, "How long a rendered scrape serves further scrapes."),
+];
+
+/// Variables that are no setting of the server: what they are for.
+pub const OTHER_VARIABLES: &[(&str, &str)] = &[
+    ("OBSERVATORY_CONFIG", "The configuration file; `--config` wins."),
+    ("OBSERVATORY_URL", "The server that `send`, `demo` and `token` talk to."),
+    (
+        "PORT",
+        "A further port to listen on: every address if a token is set or `auth.disabled` is, 127.0.0.1 otherwise.",
+    ),
+];
+
+impl Key {
+    /// The setting called `name`.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|it| it.name == name)
+    }
+
+    /// The setting that `flag` sets.
+    #[must_use]
+    pub fn of_flag(flag: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|it| it.flag == Some(flag))
+    }
+
+    /// Its environment variable: the name in capitals, except that the tokens have the short name that
+    /// clients use as well.
+    #[must_use]
+    pub fn variable(&self) -> Cow<'static, str> {
+        match self.name {
+            "auth.tokens" => Cow::Borrowed("OBSERVATORY_TOKEN"),
+            name => {
+                Cow::Owned(format!("OBSERVATORY_{}", name.replace('.', "_").to_ascii_uppercase()))
+            }
+        }
+    }
+
+    /// Its value in `settings` as YAML, secrets replaced by `***`.
+    #[must_use]
+    pub fn show(&self, settings: &Settings) -> String {
+        (self.show)(settings)
+    }
+}
