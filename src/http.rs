@@ -1,7 +1,7 @@
 //! The HTTP surface: one file per resource.
 //!
 //! [`routes::ROUTES`] is the one table of what there is: method, path, who may, handler. Every request goes
-//! through [`endpoint::Endpoint::call`], which lets it in, bounds it, counts it and logs it; the handler then
+//! through `Endpoint::call`, which lets it in, bounds it, counts it and logs it; the handler then
 //! extracts, calls one handle and answers. Handlers never call each other.
 
 mod admin;

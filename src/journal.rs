@@ -452,6 +452,24 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_bounded_in_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        for i in 0..10 {
+            let event = it.event(i, None, "a");
+            it.append(&[event]);
+        }
+        let whole = it.journal.query(&all()).unwrap();
+        let one = whole.bytes / 10;
+        let page = it.journal.query(&Query { max_bytes: Some(2 * one + 1), ..all() }).unwrap();
+        assert_eq!((page.events.len(), page.bytes), (3, 3 * one));
+        let rest = it.journal.query(&Query { cursor: page.next, ..all() }).unwrap();
+        assert_eq!(rest.events, whole.events[3..]);
+        let least = it.journal.query(&Query { max_bytes: Some(0), ..all() }).unwrap();
+        assert_eq!(least.events.len(), 1, "a page makes progress");
+    }
+
+    #[test]
     fn an_event_is_found_by_either_kind_of_id() {
         let dir = tempfile::tempdir().unwrap();
         let mut it = open_in(dir.path());

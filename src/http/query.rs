@@ -10,12 +10,16 @@ use axum::http::Uri;
 const DEFAULT_LIMIT: usize = 100;
 const HISTORY_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 10_000;
+/// Bytes of data in one answer, so that a page of large events does not fill the memory; the last event
+/// may exceed it.
+const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// Reads the question of `uri`. The older path (`history`) has its own default limit, is always newest
 /// first, and takes any other parameter for a field that must be equal: `?project=web`.
 pub(super) fn events(uri: &Uri, now: Time, history: bool) -> Result<Query, ApiError> {
     let limit = if history { HISTORY_LIMIT } else { DEFAULT_LIMIT };
-    let mut query = Query { limit, ..Query::default() };
+    let max_bytes = Some(MAX_PAGE_BYTES);
+    let mut query = Query { limit, max_bytes, ..Query::default() };
     let mut cursor = None;
     let mut fields = Vec::new();
     for (name, value) in params::params(uri) {

@@ -29,6 +29,8 @@ pub struct Query {
     pub ascending: bool,
     /// At most this many events.
     pub limit: usize,
+    /// The page ends with the event that brings the data of all to so many bytes; `None`: no bound.
+    pub max_bytes: Option<usize>,
     /// Where the page before ended.
     pub cursor: Option<Cursor>,
 }
@@ -45,6 +47,8 @@ pub struct Page {
     pub events: Vec<(u64, Event<'static>)>,
     /// Where to go on, if there may be more.
     pub next: Option<Cursor>,
+    /// Bytes of the data of all events.
+    pub bytes: usize,
 }
 
 /// Why a question could not be answered.
@@ -163,10 +167,12 @@ fn fill(
         found.reverse();
     }
     for (seq, event) in found {
-        if page.events.len() >= query.limit {
+        let full = query.max_bytes.is_some_and(|it| page.bytes >= it.max(1));
+        if full || page.events.len() >= query.limit {
             let last = page.events.last().map_or(seq, |(seq, _)| *seq);
             return Ok(Some(Cursor(if query.ascending { last + 1 } else { last })));
         }
+        page.bytes += event.data.len();
         page.events.push((seq, block::into_owned(event)));
     }
     Ok(None)

@@ -146,7 +146,7 @@ mod tests {
     fn pages() {
         check(page(&Page::default(), false), r#"{"events":[],"next":null}"#);
         let events = vec![(2, sample()), (1, sample())];
-        let two = Page { events, next: Some(Cursor(1)) };
+        let two = Page { events, next: Some(Cursor(1)), bytes: 0 };
         let text = String::from_utf8(history(&two, 9).unwrap().to_vec()).unwrap();
         assert!(text.ends_with(r#""total":9,"next":"d1"}"#), "{text}");
         let first = text.find("\"sequence\":1").unwrap();
