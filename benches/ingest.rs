@@ -1,4 +1,5 @@
 //! Durable ingest without HTTP: parsed events into the pipeline, counted by the built-in rules.
+#![expect(clippy::expect_used, reason = "a panic is how a benchmark fails")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use observatory::{
@@ -31,7 +32,7 @@ fn event(i: usize) -> NewEvent<'static> {
 fn ingest(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = Store::open(&store::Config::new(dir.path().to_owned())).expect("a store");
-    let pipeline = Pipeline::open(Config::default(), &store).expect("a pipeline");
+    let pipeline = Pipeline::open(&Config::default(), &store).expect("a pipeline");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut group = c.benchmark_group("ingest");
     for (n, parallel) in [(1, 1), (1, 50), (1000, 1), (1000, 4)] {

@@ -84,7 +84,7 @@ impl App {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let store = Store::open(&config.store)?;
         let tokens = Tokens::open(store.clone(), config.tokens)?;
-        let pipeline = Pipeline::open(config.pipeline, &store)?;
+        let pipeline = Pipeline::open(&config.pipeline, &store)?;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics::default()));
         let ours = registry.sub_registry_with_prefix("observatory");

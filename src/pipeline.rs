@@ -10,6 +10,7 @@
 //! - [`Pipeline::stop`] commits what is queued, stores a snapshot and returns; later submissions are
 //!   refused.
 
+mod answers;
 mod own;
 mod reload;
 mod scrape;
@@ -240,8 +241,8 @@ impl Pipeline {
     /// # Errors
     ///
     /// The rules do not compile, or what is stored cannot be read. Nothing was changed then.
-    pub fn open(config: Config, store: &Store) -> Result<Self, OpenError> {
-        let rules_source = reload::Source::new(&config);
+    pub fn open(config: &Config, store: &Store) -> Result<Self, OpenError> {
+        let rules_source = reload::Source::new(config);
         let rules = Arc::new(rules_source.load()?);
         let mut random = [0; 24];
         getrandom::fill(&mut random).map_err(OpenError::Random)?;
@@ -249,10 +250,10 @@ impl Pipeline {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
         };
         let now = now();
-        let dedup = dedup_window(&config, &rules);
+        let dedup = dedup_window(config, &rules);
         let opened = journal::open(store, dedup, now, (random(0), random(8)))?;
         let (journal, journal_writer, merger) = opened;
-        let projection = writer::recover(&config, store, &journal, &rules, now)?;
+        let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {
             requests: AtomicUsize::new(0),
@@ -265,7 +266,7 @@ impl Pipeline {
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
         let writer = writer::Writer::new(
-            &config,
+            config,
             store,
             journal_writer,
             projection,

@@ -1,10 +1,6 @@
-//! Signals and readiness.
+//! Signals.
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, Weak},
-};
+use std::{future::Future, io};
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 
 /// Starts to listen for SIGTERM and SIGINT. The future completes with the name of the first one; a second
@@ -57,31 +53,6 @@ impl Hangup {
     }
 }
 
-/// Holds [`Readiness`] back until it and every clone of it are dropped.
-#[derive(Clone, Debug)]
-pub struct Latch(
-    #[expect(dead_code, reason = "its reference count is what Readiness reads")] Arc<()>,
-);
-
-/// Whether the program is ready to serve. A handle.
-#[derive(Clone, Debug)]
-pub struct Readiness(Weak<()>);
-
-impl Readiness {
-    /// A readiness that is held back by the latch.
-    #[must_use]
-    pub fn new() -> (Self, Latch) {
-        let latch = Arc::new(());
-        (Self(Arc::downgrade(&latch)), Latch(latch))
-    }
-
-    /// Whether every latch is gone.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.0.strong_count() == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,15 +79,5 @@ mod tests {
         raise("-TERM");
         let name = tokio::time::timeout(Duration::from_secs(5), signal).await.unwrap();
         assert_eq!(name, "SIGTERM");
-    }
-
-    #[test]
-    fn ready_when_the_last_latch_is_dropped() {
-        let (readiness, latch) = Readiness::new();
-        let other = latch.clone();
-        drop(latch);
-        assert!(!readiness.is_ready());
-        drop(other);
-        assert!(readiness.is_ready());
     }
 }

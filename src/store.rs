@@ -27,6 +27,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Store {
     db: sled::Db,
+    /// The file that holds the data, to sync it for good.
+    file: std::sync::Arc<fs::File>,
     // Holds the lock until the last clone is gone.
     _lock: std::sync::Arc<fs::File>,
 }
@@ -122,7 +124,8 @@ impl Store {
                 it => damaged(it),
             })?;
         check_format(path, &db)?;
-        Ok(Self { db, _lock: std::sync::Arc::new(lock) })
+        let file = fs::File::open(path.join("db").join("db")).map_err(io_error)?;
+        Ok(Self { db, file: std::sync::Arc::new(file), _lock: std::sync::Arc::new(lock) })
     }
 
     /// The table called `name`, created if it is absent.
@@ -134,13 +137,15 @@ impl Store {
         Ok(Table(self.db.open_tree(name)?))
     }
 
-    /// Blocks until everything applied so far is on disk.
+    /// Blocks until everything applied so far is on disk: written, and synced as a power cut needs it.
     ///
     /// # Errors
     ///
     /// The disk refused; what was applied since the last success may be lost by a crash.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.db.flush()?;
+        // sled asks the kernel to write, but not the disk to keep it (sync_file_range): this does.
+        self.file.sync_data().map_err(sled::Error::Io)?;
         Ok(())
     }
 

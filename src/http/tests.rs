@@ -149,7 +149,7 @@ struct App {
 impl App {
     fn new(config: Config) -> Self {
         let (store, dir) = store();
-        let pipeline = Pipeline::open(pipeline::Config::default(), &store).unwrap();
+        let pipeline = Pipeline::open(&pipeline::Config::default(), &store).unwrap();
         let tokens = tokens(store, Open::Always);
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);

@@ -74,7 +74,8 @@ impl Pipeline {
     /// are the built-in ones.
     pub async fn watch_rules(&self, interval: Duration) {
         let Some(file) = self.inner.rules_source.file.clone() else { return };
-        let mut tried = read(&file).ok();
+        // What was loaded at the start may have changed since; loading it again changes nothing.
+        let mut tried = None;
         loop {
             time::sleep(interval).await;
             let path = file.clone();

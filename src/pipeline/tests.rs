@@ -4,9 +4,10 @@ use crate::metrics::Audience;
 use crate::store;
 use std::{fs, path::Path};
 
+#[expect(clippy::needless_pass_by_value, reason = "the tests read better so")]
 fn open(dir: &Path, config: Config) -> Pipeline {
     let store = Store::open(&store::Config::new(dir.join("data"))).unwrap();
-    Pipeline::open(config, &store).unwrap()
+    Pipeline::open(&config, &store).unwrap()
 }
 
 fn event<'a>(id: Option<&'a str>, event_type: &'a str) -> NewEvent<'a> {
