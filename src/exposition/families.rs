@@ -34,7 +34,7 @@ pub struct Sample {
     pub exemplar: Option<OwnedExemplar>,
 }
 
-/// An [`Exemplar`](super::Exemplar) that owns its labels.
+/// An [`Exemplar`] that owns its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnedExemplar {
     /// Names and values, unescaped, in order.
