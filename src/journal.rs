@@ -63,7 +63,10 @@ pub enum OpenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A header or a list of ids is damaged.
+    /// A list of ids cannot be read.
+    #[error("{0}; nothing was changed: keep a copy of the data directory and restore a backup")]
+    Read(#[from] QueryError),
+    /// A header is damaged.
     #[error(
         "the journal is damaged at sequence {first}: {source}; nothing was changed: keep a copy of the data directory and restore a backup"
     )]
@@ -185,32 +188,39 @@ impl Journal {
 
     /// The rows of a block; `None` if a merge replaced it since its header was read.
     fn rows(&self, header: &Header) -> Result<Option<Vec<u8>>, QueryError> {
-        let Some(value) = self.table.get(&block::key(block::ROWS, header.first))? else {
+        let kind = if header.small { block::SMALL } else { block::ROWS };
+        let Some(value) = self.table.get(&block::key(kind, header.first))? else {
             return Ok(None);
         };
-        let decoded = block::decode_rows(&value);
+        let decoded = match header.small {
+            true => block::Small::decode(&value).and_then(|it| block::decode_rows(it.rows)),
+            false => block::decode_rows(&value),
+        };
         let (count, rows) = decoded.map_err(|_| QueryError::Damaged(header.first))?;
         Ok((count == header.stats.count).then_some(rows))
     }
 
-    fn ids(&self, first: u64) -> Result<Vec<segment::IdEntry>, QueryError> {
-        match self.table.get(&block::key(block::IDS, first))? {
-            Some(value) => block::decode_ids(&value).map_err(|_| QueryError::Damaged(first)),
-            None => Ok(Vec::new()),
-        }
+    /// The given ids of a block; none if a merge replaced it since its header was read.
+    fn ids(&self, header: &Header) -> Result<Vec<segment::IdEntry>, QueryError> {
+        let kind = if header.small { block::SMALL } else { block::IDS };
+        let Some(value) = self.table.get(&block::key(kind, header.first))? else {
+            return Ok(Vec::new());
+        };
+        let decoded = match header.small {
+            true => block::Small::decode(&value).and_then(|it| block::decode_ids(it.ids)),
+            false => block::decode_ids(&value),
+        };
+        decoded.map_err(|_| QueryError::Damaged(header.first))
     }
 
     /// Fills the window with the ids that arrived at or after `since`.
-    fn remember(&self, window: &mut dedup::Window, since: Time) -> Result<(), OpenError> {
+    fn remember(&self, window: &mut dedup::Window, since: Time) -> Result<(), QueryError> {
         for header in self.index.from(0) {
             let received = header.stats.received.1;
             if received < since {
                 continue;
             }
-            let first = header.first;
-            let Some(value) = self.table.get(&block::key(block::IDS, first))? else { continue };
-            let ids = block::decode_ids(&value);
-            for id in ids.map_err(|source| OpenError::Damaged { first, source })? {
+            for id in self.ids(&header)? {
                 window.insert(received, id.identity);
             }
         }
@@ -253,26 +263,32 @@ impl Writer {
     /// The store cannot be written; nothing was appended then.
     pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
         let first = self.next;
+        let segments = gather(segments);
+        let small = matches!(segments.as_slice(), [it] if it.packed.is_none());
         let mut batch = Batch::default();
-        let mut headers = Vec::new();
+        let mut blocks = Vec::new();
         let mut next = first;
-        for segment in gather(segments) {
+        for segment in segments {
             let rows =
                 block::encode_rows(segment.stats.count, &segment.rows, segment.packed.as_deref());
             let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             let stats = self.journal.index.intern(segment.stats);
-            let header = Header { first: next, stored_bytes, stats };
-            batch.put(&block::key(block::ROWS, next), &rows);
-            batch.put(&block::key(block::HEADER, next), &header.encode());
-            if !segment.ids.is_empty() {
-                batch.put(&block::key(block::IDS, next), &block::encode_ids(&segment.ids));
-            }
+            let header = Header { first: next, stored_bytes, small, stats };
             next = header.end();
-            headers.push((header, segment.ids));
+            if small {
+                let (header, ids) = (&header.encode(), &block::encode_ids(&segment.ids));
+                let value = block::Small { header, ids, rows: &rows }.encode();
+                self.journal.table.put(&block::key(block::SMALL, first), &value)?;
+            } else {
+                put_block(&mut batch, &header, &rows, &segment.ids);
+            }
+            blocks.push((header, segment.ids));
         }
-        self.journal.table.apply(batch)?;
+        if !small {
+            self.journal.table.apply(batch)?;
+        }
         self.next = next;
-        for (header, ids) in headers {
+        for (header, ids) in blocks {
             for id in ids {
                 self.window.insert(header.stats.received.1, id.identity);
             }
@@ -289,6 +305,14 @@ impl Writer {
     /// The disk refused.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.store.flush()
+    }
+}
+
+fn put_block(batch: &mut Batch, header: &Header, rows: &[u8], ids: &[segment::IdEntry]) {
+    batch.put(&block::key(block::ROWS, header.first), rows);
+    batch.put(&block::key(block::HEADER, header.first), &header.encode());
+    if !ids.is_empty() {
+        batch.put(&block::key(block::IDS, header.first), &block::encode_ids(ids));
     }
 }
 
@@ -506,7 +530,7 @@ mod tests {
         let mut it = open_in(dir.path());
         let event = it.event(1, None, "t");
         it.append(&[event]);
-        let key = block::key(block::ROWS, 1);
+        let key = block::key(block::SMALL, 1);
         let mut value = it.journal.table.get(&key).unwrap().unwrap();
         *value.last_mut().unwrap() ^= 1;
         let mut batch = Batch::default();

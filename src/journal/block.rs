@@ -1,7 +1,9 @@
 //! A run of events as stored: the rows, and beside them a header that says what is in them.
 //!
 //! Keys are one letter and the sequence number of the first event, big-endian, so that they sort:
-//! `b` the rows, `h` the header, `i` the hashes of given ids (absent if there are none).
+//! `b` the rows, `h` the header, `i` the hashes of given ids (absent if there are none). A small block,
+//! such as a commit of single events, is one value under `a` until it is merged: header, ids and rows,
+//! each with its length. One value is one write of the store; several cost a batch.
 
 use super::segment::{IdEntry, Pair, Stats};
 use crate::codec;
@@ -15,6 +17,7 @@ const CODEC_ZSTD: u8 = 1;
 /// More than any block that is written: a single event of the largest body there may be.
 const MAX_ROWS_BYTES: usize = 1 << 30;
 
+pub(super) const SMALL: u8 = b'a';
 pub(super) const ROWS: u8 = b'b';
 pub(super) const HEADER: u8 = b'h';
 pub(super) const IDS: u8 = b'i';
@@ -26,6 +29,8 @@ pub(super) struct Header {
     pub(super) first: u64,
     /// Bytes of its stored rows.
     pub(super) stored_bytes: u32,
+    /// Whether all of it is one value.
+    pub(super) small: bool,
     pub(super) stats: Stats,
 }
 
@@ -117,7 +122,38 @@ impl Header {
             pairs.push(Pair { event_type, source: intern(reader.text()?), count });
         }
         pairs.shrink_to_fit();
-        Ok(Self { first, stored_bytes, stats: Stats { count, time, received, pairs } })
+        let stats = Stats { count, time, received, pairs };
+        Ok(Self { first, stored_bytes, small: false, stats })
+    }
+}
+
+/// The parts of a small block, each as it would be stored alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Small<'a> {
+    pub(super) header: &'a [u8],
+    pub(super) ids: &'a [u8],
+    pub(super) rows: &'a [u8],
+}
+
+impl<'a> Small<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let size = self.header.len() + self.ids.len() + self.rows.len() + 16;
+        let mut writer = Writer::new(Vec::with_capacity(size));
+        for part in [self.header, self.ids] {
+            writer.varint(part.len() as u64);
+            writer.bytes(part);
+        }
+        writer.bytes(self.rows);
+        writer.into_inner()
+    }
+
+    pub(super) fn decode(value: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value);
+        let mut part = || {
+            let n = reader.size()?;
+            reader.bytes(n)
+        };
+        Ok(Self { header: part()?, ids: part()?, rows: reader.rest() })
     }
 }
 
@@ -179,6 +215,7 @@ mod tests {
                 let _ = decode_rows(&payload);
                 let _ = decode_ids(&payload);
                 let _ = Header::decode(0, &payload, |it| Arc::from(it));
+                let _ = Small::decode(&payload);
             }
         }
     }
@@ -188,7 +225,7 @@ mod tests {
         let pair = |count| Pair { event_type: "t".into(), source: "s".into(), count };
         let time = (Time::from_nanos(1), Time::from_nanos(5));
         let stats = Stats { count: 7, time, received: time, pairs: vec![pair(3), pair(4)] };
-        let header = Header { first: 42, stored_bytes: 9, stats };
+        let header = Header { first: 42, stored_bytes: 9, small: false, stats };
         assert_eq!(Header::decode(42, &header.encode(), |it| Arc::from(it)).unwrap(), header);
     }
 }

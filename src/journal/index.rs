@@ -7,7 +7,10 @@ use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Stats};
 use crate::store::Table;
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A block of at least so many events, or half the bytes of a full one, is not merged further.
@@ -18,6 +21,9 @@ const SEALED_EVENTS: usize = BLOCK_EVENTS / 2;
 pub(super) struct Index {
     headers: RwLock<Vec<Arc<Header>>>,
     names: Mutex<HashSet<Arc<str>>>,
+    /// Counts the beginnings and ends of replacements, so that a reader knows that it may have looked for
+    /// what was moving. Odd: one is under way.
+    moves: AtomicU64,
 }
 
 pub(super) fn is_sealed(header: &Header) -> bool {
@@ -27,20 +33,26 @@ pub(super) fn is_sealed(header: &Header) -> bool {
 impl Index {
     pub(super) fn load(table: &Table) -> Result<Self, OpenError> {
         let res = Self::default();
-        let mut expected = None;
-        for entry in table.prefix(&[block::HEADER]) {
+        let mut headers = Vec::new();
+        for entry in table.prefix(&[block::HEADER]).chain(table.prefix(&[block::SMALL])) {
             let (key, value) = entry?;
             let first = block::first(&key).unwrap_or_default();
-            let header = Header::decode(first, &value, |it| res.name(it));
+            let small = key.first() == Some(&block::SMALL);
+            let header = match small {
+                true => block::Small::decode(&value)
+                    .and_then(|it| Header::decode(first, it.header, |it| res.name(it))),
+                false => Header::decode(first, &value, |it| res.name(it)),
+            };
             let header = header.map_err(|source| OpenError::Damaged { first, source })?;
-            match expected {
-                Some(expected) if expected != first => {
-                    return Err(OpenError::Gap { expected, found: first });
-                }
-                _ => expected = Some(header.end()),
-            }
-            res.push(header);
+            headers.push(Header { small, ..header });
         }
+        headers.sort_by_key(|it| it.first);
+        for (header, next) in headers.iter().zip(headers.iter().skip(1)) {
+            if header.end() != next.first {
+                return Err(OpenError::Gap { expected: header.end(), found: next.first });
+            }
+        }
+        *res.write() = headers.into_iter().map(Arc::new).collect();
         Ok(res)
     }
 
@@ -74,6 +86,16 @@ impl Index {
         let start = headers.partition_point(|it| it.first < merged.first);
         let end = headers.partition_point(|it| it.first < merged.end());
         headers.splice(start..end, [Arc::new(merged)]);
+    }
+
+    /// To be called before blocks are replaced in the store and here, and again after.
+    pub(super) fn moving(&self) {
+        self.moves.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Changes whenever blocks move; odd while they do.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Acquire)
     }
 
     /// The blocks with events at or after `seq`, oldest first.

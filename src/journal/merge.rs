@@ -84,9 +84,9 @@ impl Merger {
         let mut first = None;
         for header in parts {
             let rows = self.journal.rows(header)?.ok_or(QueryError::Damaged(header.first))?;
-            let ids = self.journal.ids(header.first)?;
+            let ids = self.journal.ids(header)?;
             merged.merge(&Segment { rows, packed: None, stats: header.stats.clone(), ids });
-            for kind in [block::ROWS, block::HEADER, block::IDS] {
+            for kind in [block::SMALL, block::ROWS, block::HEADER, block::IDS] {
                 batch.remove(&block::key(kind, header.first));
             }
             first.get_or_insert(header.first);
@@ -95,15 +95,15 @@ impl Merger {
         let packed = zstd::bulk::compress(&merged.rows, SEALED_LEVEL).ok();
         let rows = block::encode_rows(merged.stats.count, &merged.rows, packed.as_deref());
         let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let header = Header { first, stored_bytes, stats: merged.stats };
-        batch.put(&block::key(block::ROWS, first), &rows);
-        batch.put(&block::key(block::HEADER, first), &header.encode());
-        if !merged.ids.is_empty() {
-            batch.put(&block::key(block::IDS, first), &block::encode_ids(&merged.ids));
+        let header = Header { first, stored_bytes, small: false, stats: merged.stats };
+        super::put_block(&mut batch, &header, &rows, &merged.ids);
+        self.journal.index.moving();
+        let applied = self.journal.table.apply(batch);
+        if applied.is_ok() {
+            self.journal.index.replace(header);
         }
-        self.journal.table.apply(batch)?;
-        self.journal.index.replace(header);
-        Ok(())
+        self.journal.index.moving();
+        Ok(applied?)
     }
 }
 
@@ -128,6 +128,7 @@ fn plan(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
         let events: u32 = part.iter().map(|it| it.stats.count).sum();
         let sealed = is_sealed(&Header {
             first: 0,
+            small: false,
             stored_bytes: part.iter().map(|it| it.stored_bytes).sum(),
             stats: super::segment::Stats { count: events, ..Default::default() },
         });

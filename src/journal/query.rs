@@ -116,6 +116,18 @@ impl Journal {
     ///
     /// The store cannot be read, or a block that may hold the event is damaged.
     pub fn get(&self, id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
+        loop {
+            let moves = self.index.moves();
+            let found = self.find(id)?;
+            // A merge may have moved the event from where we had not looked yet to where we had.
+            if found.is_some() || (moves.is_multiple_of(2) && self.index.moves() == moves) {
+                return Ok(found);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn find(&self, id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
         let mut at = u64::MAX;
         while let Some(header) = self.index.before(at) {
             if self.may_hold(&header, id)? {
@@ -136,7 +148,7 @@ impl Journal {
         match (id, id.generated_at()) {
             (EventId::Given(id), _) => {
                 let fingerprint = self.key.fingerprint(id);
-                Ok(self.ids(header.first)?.iter().any(|it| it.fingerprint == fingerprint))
+                Ok(self.ids(header)?.iter().any(|it| it.fingerprint == fingerprint))
             }
             (EventId::Generated(_), at) => {
                 let (oldest, newest) = header.stats.received;

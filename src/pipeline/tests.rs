@@ -188,3 +188,44 @@ async fn relaxed_durability_answers_before_the_flush_and_flushes_soon() {
     assert_eq!(builds(&pipeline).await, "50");
     pipeline.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_scrapes_at_once_shares_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = open(dir.path(), Config::default());
+    pipeline.submit(vec![event(None, "ci_build_completed")]).await.unwrap();
+    let format = ScrapeFormat { format: negotiate(None), gzip: false };
+    let scrape = || {
+        let pipeline = pipeline.clone();
+        tokio::spawn(async move { pipeline.scrape(format, Audience::Person).await })
+    };
+    let scrapes: Vec<_> = (0..50).map(|_| scrape()).collect();
+    let mut pages = Vec::new();
+    for it in scrapes {
+        pages.push(it.await.unwrap().chunks);
+    }
+    pages.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    assert!(pages.len() <= 2, "{} renders for 50 scrapes", pages.len());
+    pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn the_metrics_are_stored_at_intervals() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { snapshot_interval: Duration::from_millis(1), ..Config::default() };
+    let pipeline = open(dir.path(), config);
+    let mut registry = Registry::default();
+    pipeline.register(&mut registry);
+    pipeline.expose(registry);
+    pipeline.submit(vec![event(None, "ci_build_completed")]).await.unwrap();
+    let stored = async || page(&pipeline).await.contains("\nsnapshot_duration_seconds_count 1\n");
+    let started = Instant::now();
+    while !stored().await {
+        assert!(started.elapsed() < Duration::from_secs(20), "no snapshot came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Nothing happens, so nothing is stored again.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(stored().await);
+    pipeline.stop().await;
+}
