@@ -8,6 +8,7 @@ mod fields;
 mod id;
 mod time;
 
+pub(crate) use fields::Text;
 pub use fields::{Fields, Value};
 pub use id::{EventId, IdGenerator, MAX_ID_BYTES};
 pub use time::{MAX_AHEAD, ParseTimeError, Time};

@@ -122,9 +122,8 @@ pub fn escaped_pairs(block: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = inner(block);
     std::iter::from_fn(move || {
         let (name, tail) = rest.split_once("=\"")?;
-        let end = closing_quote(tail)?;
-        let value = tail.get(..end)?;
-        rest = tail.get(end + 1..)?.trim_start_matches(',');
+        let (value, tail) = split_quoted(tail)?;
+        rest = tail.trim_start_matches(',');
         Some((name, value))
     })
 }
@@ -134,14 +133,15 @@ pub fn pairs(block: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     escaped_pairs(block).map(|(name, value)| (name, unescape_value(value)))
 }
 
-/// Where the first quote that no backslash escapes stands in `text`.
-fn closing_quote(text: &str) -> Option<usize> {
+/// What stands before the first quote that no backslash escapes, and what after it.
+#[must_use]
+pub fn split_quoted(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
     let mut at = 0;
     loop {
         at += memchr::memchr2(b'\\', b'"', bytes.get(at..)?)?;
         if bytes.get(at) == Some(&b'"') {
-            return Some(at);
+            return Some((text.get(..at)?, text.get(at + 1..)?));
         }
         at += 2;
     }

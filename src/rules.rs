@@ -12,12 +12,12 @@ mod explain;
 mod lint;
 mod map;
 mod model;
+mod node;
 mod program;
 mod report;
 mod table;
 mod template;
 mod types;
-mod yaml;
 
 pub use cases::{Expected, RuleTest, TestEvent};
 pub use explain::{Explanation, RuleExplanation, SelectorExplanation};

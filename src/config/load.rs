@@ -1,10 +1,11 @@
 //! The settings from all their sources. Everything that is wrong is reported, not only the first thing.
 
 use super::keys::{KEYS, Key, OTHER_VARIABLES};
-use super::node::{At, Kind, Node};
+use super::node::{Kind, Node};
 use super::settings::{Listen, Settings};
 use super::suggest::suggest;
 use super::value::{Context, Fault};
+use crate::yaml::{Place, Position};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -130,20 +131,20 @@ impl Loader {
                     .push(file.problem(node.at, &format!("{what}: expected keys")));
             }
         };
-        for (name, value) in entries {
+        for (entry, value) in entries {
             let full = if prefix.is_empty() {
-                name.text.clone()
+                entry.name.clone()
             } else {
-                format!("{prefix}.{}", name.text)
+                format!("{prefix}.{}", entry.name)
             };
             if let Some(key) = Key::find(&full) {
-                self.file_value(file, key, value, name.at.line);
+                self.file_value(file, key, value, entry.at.position(file.text).line);
             } else if KEYS.iter().any(|it| is_below(it.name, &full)) {
                 self.section(file, &full, value);
             } else {
                 let hint = suggest(&full, KEYS.iter().map(|it| it.name));
                 let message = format!("unknown key `{full}`{hint}");
-                self.problems.push(file.problem(Some(name.at), &message));
+                self.problems.push(file.problem(Some(entry.at), &message));
             }
         }
     }
@@ -285,9 +286,10 @@ fn is_below(key: &str, section: &str) -> bool {
 
 impl File<'_> {
     /// `message` with the place, and the line with a caret below what is meant.
-    fn problem(&self, at: Option<At>, message: &str) -> String {
+    fn problem(&self, at: Option<Place>, message: &str) -> String {
         let path = self.path.display();
-        let Some(At { line, column, len }) = at else { return format!("{path}: {message}") };
+        let Some(at) = at else { return format!("{path}: {message}") };
+        let Position { line, column, len } = at.position(self.text);
         let place = format!("{path}:{line}:{column}: {message}");
         let shown = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         if self.may_hold_secret(line) {

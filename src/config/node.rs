@@ -1,17 +1,17 @@
-//! YAML as a tree that remembers where every part stood, so that one pass can report every error.
+//! What a setting is read from: the file, the environment and the flags alike.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Options, Spanned};
-use std::fmt;
+use crate::yaml;
+use crate::yaml::{Duplicates, Key, Place};
 
 /// A value from the file, the environment or a flag.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Where it stands; `None` if it came from no file.
-    pub(super) at: Option<At>,
+    pub(super) at: Option<Place>,
     pub(super) kind: Kind,
 }
 
+/// As the environment and the flags have only texts, a number or a boolean of the file is one too.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Nothing, `~` or `null`: as if the key were absent.
@@ -19,22 +19,7 @@ pub(super) enum Kind {
     /// The text as it was written, without its quotes.
     Scalar(String),
     List(Vec<Node>),
-    Map(Vec<(Name, Node)>),
-}
-
-/// A key of a map.
-#[derive(Clone, Debug)]
-pub(super) struct Name {
-    pub(super) text: String,
-    pub(super) at: At,
-}
-
-/// A place in the file: line and column from 1, and characters up to the end of the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) len: usize,
+    Map(Vec<(Key, Node)>),
 }
 
 impl Node {
@@ -49,139 +34,25 @@ impl Node {
     }
 
     /// Reads `source`. The error is the place, if it is known, and the reason.
-    pub(super) fn parse(source: &str) -> Result<Self, (Option<At>, String)> {
-        let mut options = Options::default();
-        options.strict_booleans = true;
-        options.leading_zero_numbers_as_strings = true;
-        options.underscored_numbers_as_strings = true;
-        let root = serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(source, options);
-        let fault = |it: serde_saphyr::Error| (it.location().map(At::new), reason(&it));
-        match root.map_err(fault)? {
-            Some(root) => Ok(root.value.place(source, root.referenced)),
-            None => Ok(Self { at: None, kind: Kind::Null }),
-        }
+    pub(super) fn parse(source: &str) -> Result<Self, (Option<Place>, String)> {
+        yaml::parse(source, Duplicates::Refused).map(|it| Self::new(it, source))
     }
-}
 
-impl At {
-    fn new(location: Location) -> Self {
-        let number = |it: u64| usize::try_from(it).unwrap_or(usize::MAX);
-        Self {
-            line: number(location.line()),
-            column: number(location.column()),
-            len: number(location.span().len()),
-        }
-    }
-}
-
-/// The reason alone: the place is told in our own way, and without lines that may hold a secret.
-fn reason(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let text = text.lines().next().unwrap_or_default();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
-}
-
-/// What serde sees. Numbers and booleans are only marked: their text is taken from the source, so that
-/// nothing is lost by reading them as a number and writing them again.
-enum Raw {
-    Null,
-    Text(String),
-    Plain(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
-}
-
-impl Raw {
-    fn place(self, source: &str, location: Location) -> Node {
-        let kind = match self {
-            Self::Null => Kind::Null,
-            Self::Text(it) => Kind::Scalar(it),
-            Self::Plain(fallback) => {
-                Kind::Scalar(written(source, location).map_or(fallback, str::to_owned))
+    fn new(node: yaml::Node, source: &str) -> Self {
+        let written = node.written(source);
+        let kind = match node.kind {
+            yaml::Kind::Null => Kind::Null,
+            yaml::Kind::Bool(_) => Kind::Scalar(written.to_owned()),
+            yaml::Kind::Number(it) | yaml::Kind::Text(it) => Kind::Scalar(it),
+            yaml::Kind::List(items) => {
+                Kind::List(items.into_iter().map(|it| Self::new(it, source)).collect())
             }
-            Self::List(items) => Kind::List(
-                items.into_iter().map(|it| it.value.place(source, it.referenced)).collect(),
-            ),
-            Self::Map(entries) => Kind::Map(
-                entries
-                    .into_iter()
-                    .map(|(name, it)| {
-                        let at = At::new(name.referenced);
-                        let name = Name { text: name.value, at };
-                        (name, it.value.place(source, it.referenced))
-                    })
-                    .collect(),
-            ),
+            yaml::Kind::Map(entries) => {
+                let entry = |(key, it)| (key, Self::new(it, source));
+                Kind::Map(entries.into_iter().map(entry).collect())
+            }
         };
-        Node { at: Some(At::new(location)), kind }
-    }
-}
-
-/// The source text of a plain scalar.
-fn written(source: &str, location: Location) -> Option<&str> {
-    let start = usize::try_from(location.span().byte_offset()?).ok()?;
-    let len = usize::try_from(location.span().byte_len()?).ok()?;
-    let text = source.get(start..start.checked_add(len)?)?.trim();
-    if text.is_empty() { None } else { Some(text) }
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, a list or a map")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Plain(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Plain(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Plain(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Plain(value.to_string()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Raw::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Raw::Map(entries))
+        Self { at: Some(node.at), kind }
     }
 }
 
@@ -190,18 +61,24 @@ mod tests {
     use super::*;
 
     /// The tree on one line, each scalar with its place.
-    fn show(node: &Node) -> String {
-        let place = node.at.map_or_else(String::new, |it| format!("@{}:{}", it.line, it.column));
+    fn show(node: &Node, source: &str) -> String {
+        let place = |at: Place| {
+            let at = at.position(source);
+            format!("@{}:{}", at.line, at.column)
+        };
         match &node.kind {
             Kind::Null => "null".to_owned(),
-            Kind::Scalar(text) => format!("{text:?}{place}"),
+            Kind::Scalar(text) => format!("{text:?}{}", node.at.map_or_else(String::new, place)),
             Kind::List(items) => {
-                format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", "))
+                format!(
+                    "[{}]",
+                    items.iter().map(|it| show(it, source)).collect::<Vec<_>>().join(", ")
+                )
             }
             Kind::Map(entries) => {
-                let entries = entries.iter().map(|(name, it)| {
-                    format!("{}@{}:{}={}", name.text, name.at.line, name.at.column, show(it))
-                });
+                let entries = entries
+                    .iter()
+                    .map(|(key, it)| format!("{}{}={}", key.name, place(key.at), show(it, source)));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
             }
         }
@@ -209,7 +86,7 @@ mod tests {
 
     #[track_caller]
     fn check(source: &str, expected: &str) {
-        assert_eq!(show(&Node::parse(source).unwrap()), expected);
+        assert_eq!(show(&Node::parse(source).unwrap(), source), expected);
     }
 
     #[test]
@@ -222,6 +99,8 @@ mod tests {
         check("a: 99999999999999999999999", r#"{a@1:1="99999999999999999999999"@1:4}"#);
         check("a: true\nb: no", r#"{a@1:1="true"@1:4, b@2:1="no"@2:4}"#);
         check("a: 'x: y'", r#"{a@1:1="x: y"@1:4}"#);
+        check("a: True", r#"{a@1:1="True"@1:4}"#);
+        check("a: &x 5\nb: *x", r#"{a@1:1="5"@1:7, b@2:1="5"@2:4}"#);
         check("é: ü\nb:\n  c: 10MiB", r#"{é@1:1="ü"@1:4, b@2:1={c@3:3="10MiB"@3:6}}"#);
     }
 

@@ -1,11 +1,12 @@
 //! How each type of setting is read and shown.
 
-use super::node::{At, Kind, Name, Node};
+use super::node::{Kind, Node};
 use super::settings::{Durability, Listen, Secret, Size, Token};
 use super::suggest::suggest;
 use super::units;
 use crate::telemetry;
 use crate::tokens::{MAX_NAME_BYTES, Role, Roles};
+use crate::yaml::{Key, Place};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ pub(super) struct Context<'a> {
 /// Something wrong with a value.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
-    pub(super) at: Option<At>,
+    pub(super) at: Option<Place>,
     pub(super) message: String,
 }
 
@@ -274,7 +275,7 @@ fn token(node: &Node, context: &Context<'_>) -> Result<Token, Vec<Fault>> {
     };
     let mut faults = unknown_token_keys(entries);
     let entry = |key: &str| {
-        let found = entries.iter().find(|(name, _)| name.text == key).map(|(_, it)| it);
+        let found = entries.iter().find(|(it, _)| it.name == key).map(|(_, it)| it);
         found.filter(|it| !matches!(it.kind, Kind::Null))
     };
     let mut keep = |result: Result<String, Vec<Fault>>| result.map_err(|it| faults.extend(it)).ok();
@@ -312,12 +313,12 @@ fn token(node: &Node, context: &Context<'_>) -> Result<Token, Vec<Fault>> {
     }
 }
 
-fn unknown_token_keys(entries: &[(Name, Node)]) -> Vec<Fault> {
-    let unknown = entries.iter().filter(|(name, _)| !TOKEN_KEYS.contains(&name.text.as_str()));
+fn unknown_token_keys(entries: &[(Key, Node)]) -> Vec<Fault> {
+    let unknown = entries.iter().filter(|(key, _)| !TOKEN_KEYS.contains(&key.name.as_str()));
     unknown
-        .map(|(name, _)| {
-            let hint = suggest(&name.text, TOKEN_KEYS);
-            Fault { at: Some(name.at), message: format!("unknown key `{}`{hint}", name.text) }
+        .map(|(key, _)| {
+            let hint = suggest(&key.name, TOKEN_KEYS);
+            Fault { at: Some(key.at), message: format!("unknown key `{}`{hint}", key.name) }
         })
         .collect()
 }

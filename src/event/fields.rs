@@ -98,8 +98,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A string that borrows when it has no escapes.
-struct Text<'a>(Cow<'a, str>);
+/// A JSON string; it borrows when it has no escapes.
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 /// The elements of an array.
 struct Elements<'a>(Vec<Value<'a>>);

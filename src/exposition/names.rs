@@ -52,7 +52,7 @@ pub(super) fn pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     std::iter::from_fn(move || {
         let (name, tail) = match rest.strip_prefix('"') {
             Some(quoted) => {
-                let (name, tail) = split_quoted(quoted)?;
+                let (name, tail) = labels::split_quoted(quoted)?;
                 (labels::unescape_value(name), tail.strip_prefix('=')?)
             }
             None => {
@@ -60,23 +60,10 @@ pub(super) fn pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
                 (Cow::Borrowed(name), tail)
             }
         };
-        let (value, tail) = split_quoted(tail.strip_prefix('"')?)?;
+        let (value, tail) = labels::split_quoted(tail.strip_prefix('"')?)?;
         rest = tail.strip_prefix(',').unwrap_or(tail);
         Some((name, value))
     })
-}
-
-/// What stands before the closing quote and what after it.
-fn split_quoted(text: &str) -> Option<(&str, &str)> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    loop {
-        at += memchr::memchr2(b'\\', b'"', bytes.get(at..)?)?;
-        if bytes.get(at) == Some(&b'"') {
-            return Some((text.get(..at)?, text.get(at + 1..)?));
-        }
-        at += 2;
-    }
 }
 
 /// `block` with its names as `escaping` writes them. Of two labels whose names fall together the first

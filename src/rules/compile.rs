@@ -14,9 +14,10 @@ use super::report::{Diagnostics, Report, did_you_mean};
 use super::table::{self, Table};
 use super::template::{self, Alias, Names, Template};
 use super::types::TypeCache;
-use super::yaml::{self, Kind, Node, Place};
 use super::{Defaults, RuleSet, RuleTest};
 use crate::selector::{Glob, Selector, Text};
+use crate::yaml;
+use crate::yaml::{Duplicates, Kind, Node, Place};
 use hashbrown::{HashMap, HashSet};
 use std::{sync::Arc, time::Duration};
 
@@ -53,10 +54,10 @@ struct Compiler<'t> {
 
 pub(super) fn compile(text: &str) -> Result<RuleSet, Diagnostics> {
     let mut report = Report::new(text);
-    let root = match yaml::parse(text) {
+    let root = match yaml::parse(text, Duplicates::Kept) {
         Ok(it) => it,
         Err((at, message)) => {
-            report.error(at, message);
+            report.error(at.unwrap_or_default(), message);
             return Err(report.finish());
         }
     };

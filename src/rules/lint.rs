@@ -4,9 +4,9 @@
 use super::model::{FamilyKind, FamilySpec};
 use super::program::Verb;
 use super::report::Report;
-use super::yaml::Place;
 use crate::labels::{is_label_name, is_metric_name};
 use crate::selector::Glob;
+use crate::yaml::Place;
 use hashbrown::HashMap;
 
 /// Names that the server or Prometheus itself exposes.

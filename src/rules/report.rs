@@ -1,6 +1,6 @@
 //! Everything that is wrong with a rule file, and where.
 
-use super::yaml::Place;
+use crate::yaml::{Place, Position};
 use serde::Serialize;
 use std::fmt;
 
@@ -141,20 +141,10 @@ impl<'t> Report<'t> {
 }
 
 fn locate(text: &str, at: Place, severity: Severity, message: String) -> Diagnostic {
-    let before = text.get(..at.start).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |it| it + 1);
-    let rest = text.get(line_start..).unwrap_or_default();
-    let source_line = rest.lines().next().unwrap_or_default();
-    let column = before.get(line_start..).unwrap_or_default().chars().count();
-    let meant = text.get(at.start..at.end).and_then(|it| it.lines().next()).unwrap_or_default();
-    Diagnostic {
-        severity,
-        line: before.matches('\n').count() + 1,
-        column: column + 1,
-        message,
-        source_line: source_line.replace('\t', " "),
-        width: meant.trim_end().chars().count().max(1),
-    }
+    let Position { line, column, len } = at.position(text);
+    let source_line = text.lines().nth(line - 1).unwrap_or_default();
+    let source_line = source_line.replace('\t', " ");
+    Diagnostic { severity, line, column, message, source_line, width: len }
 }
 
 /// `; did you mean ...?` if one of `known` is close to `name`.

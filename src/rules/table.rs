@@ -2,7 +2,7 @@
 
 use super::duration;
 use super::report::{Report, did_you_mean};
-use super::yaml::{Key, Kind, Node, Place};
+use crate::yaml::{Key, Kind, Node, Place};
 use std::time::Duration;
 
 /// A map with known keys.

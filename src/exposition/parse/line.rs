@@ -144,7 +144,8 @@ fn nanoseconds(text: &str) -> Result<i64, String> {
     Ok(nanos)
 }
 
-/// A label value or help text without its escapes.
+/// A label value or help text without its escapes. Unlike `labels::unescape_value`, which reads what was
+/// accepted before, this refuses an unknown escape.
 fn unescape(text: &str) -> Result<String, String> {
     let mut chars = text.chars();
     let mut res = String::with_capacity(text.len());
@@ -236,20 +237,9 @@ impl<'a> Cursor<'a> {
         if !self.eat('"') {
             return Err(format!("expected a quote before {:?}", self.rest));
         }
-        let mut escaped = false;
-        for (at, byte) in self.rest.bytes().enumerate() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => {
-                    let text = self.split_at(at);
-                    self.eat('"');
-                    return unescape(text);
-                }
-                _ => {}
-            }
-        }
-        Err("no closing quote".to_owned())
+        let (text, rest) = labels::split_quoted(self.rest).ok_or("no closing quote")?;
+        self.rest = rest;
+        unescape(text)
     }
 
     /// The name and labels of a sample.

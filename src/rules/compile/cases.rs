@@ -5,7 +5,7 @@ use crate::event::{Time, TraceContext};
 use crate::labels;
 use crate::rules::cases::{Expected, RuleTest, TestEvent};
 use crate::rules::table::{self, Table};
-use crate::rules::yaml::{Kind, Node, Place};
+use crate::yaml::{Kind, Node, Place};
 
 pub(super) const TEST_KEYS: &[&str] = &["name", "events", "expect"];
 pub(super) const EVENT_KEYS: &[&str] = &[

@@ -4,7 +4,7 @@ use super::Compiler;
 use crate::rules::duration;
 use crate::rules::model::{HistogramSpec, NativeSpec};
 use crate::rules::table::{self, Table};
-use crate::rules::yaml::{Kind, Node, Place};
+use crate::yaml::{Kind, Node, Place};
 
 /// For durations in seconds: what is measured by events lasts from a second to hours.
 const SECONDS: [f64; 12] =

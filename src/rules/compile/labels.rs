@@ -4,7 +4,7 @@ use super::{Compiler, unknown};
 use crate::rules::lint;
 use crate::rules::table;
 use crate::rules::template::Template;
-use crate::rules::yaml::{Kind, Node, Place};
+use crate::yaml::{Kind, Node, Place};
 
 /// The label of a metric as one of its updates has it.
 #[derive(Clone, Debug)]

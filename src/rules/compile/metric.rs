@@ -7,8 +7,8 @@ use crate::rules::model::{FamilyKind, FamilySpec};
 use crate::rules::program::{Action, Rule, Update, Values, Verb};
 use crate::rules::table::{self, Table};
 use crate::rules::template::Template;
-use crate::rules::yaml::{Kind, Node, Place};
 use crate::selector::{DataPath, Path};
+use crate::yaml::{Kind, Node, Place};
 use std::time::Duration;
 
 pub(super) const METRIC_KEYS: &[&str] = &[

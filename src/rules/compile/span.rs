@@ -6,7 +6,7 @@ use crate::rules::model::{FamilyKind, FamilySpec, HistogramSpec, Keep, SpanGauge
 use crate::rules::program::{Action, Rule, SpanEdge, SpanEnd};
 use crate::rules::table::{self, Table};
 use crate::rules::template::Template;
-use crate::rules::yaml::{Node, Place};
+use crate::yaml::{Node, Place};
 use std::time::Duration;
 
 /// Spans that may be open at once.

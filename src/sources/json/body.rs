@@ -2,13 +2,11 @@
 
 use super::Reader;
 use super::envelope::Members;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, Text};
 use crate::sources::Invalid;
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// A body, taken apart.
 pub(super) enum Body<'a> {
@@ -47,9 +45,6 @@ struct Events<'r, 'l>(&'r Reader<'l>);
 
 /// One event.
 pub(super) struct Element<'r, 'l>(pub(super) &'r Reader<'l>);
-
-/// A string that borrows when it has no escapes.
-struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Node<'de> for Batch<'_, '_> {
     type Out = Body<'de>;
@@ -179,24 +174,5 @@ impl<'de, N: Node<'de>> Visitor<'de> for Seed<N> {
 
     fn visit_unit<E: Error>(self) -> Result<N::Out, E> {
         Ok(self.0.scalar())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
     }
 }

@@ -1,66 +1,124 @@
-//! The YAML of a rule file as a tree in which every node knows where it stands.
+//! YAML as a tree in which every node knows where it stands.
 //!
-//! Deserialising straight into structs would stop at the first wrong value; a tree lets the compiler
-//! report everything that is wrong with a file at once.
+//! Deserialising straight into structs would stop at the first wrong value; a tree lets its reader report
+//! everything that is wrong with a file at once.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
 
 /// A node of the file.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) at: Place,
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands; of an alias, where the alias does.
+    pub at: Place,
+    /// Where it is written; of an alias, where the anchor is.
+    written: Place,
 }
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Nothing, `~` or `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
     /// The number's text, exactly as it was written.
     Number(String),
+    /// A text without its quotes and escapes.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// A map, in the order of the file.
     Map(Vec<(Key, Node)>),
 }
 
 /// A key of a map.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) at: Place,
+pub struct Key {
+    /// The key itself.
+    pub name: String,
+    /// Where it stands.
+    pub at: Place,
 }
 
 /// A range of bytes of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub struct Place {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+/// A place as people count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// How many characters of the first line are meant; at least 1.
+    pub len: usize,
+}
+
+/// What becomes of a key that occurs twice in a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// The document is refused.
+    Refused,
+    /// Both are in the tree.
+    Kept,
 }
 
 /// How deep lists and maps may nest: they are read recursively, at some 32 KiB of stack per level.
 const MAX_DEPTH: usize = 24;
 
-/// Reads a document. Keys that occur twice are kept: the compiler reports them.
-pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
+/// Reads a document; an empty one is [`Kind::Null`].
+///
+/// # Errors
+///
+/// `text` is no YAML, too large, or nests too deeply: the place, if it is known, and the reason. The reason
+/// quotes no lines of the file, which may hold a secret.
+pub fn parse(text: &str, duplicates: Duplicates) -> Result<Node, (Option<Place>, String)> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         strict_booleans: true,
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        duplicate_keys: match duplicates {
+            Duplicates::Refused => DuplicateKeyPolicy::Error,
+            Duplicates::Kept => DuplicateKeyPolicy::PassThrough,
+        },
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(Node::from_raw(raw, text)),
-        Err(error) => {
-            let at = error.location().map_or(Place::default(), |it| place(&it, text));
-            Err((at, message(&error)))
-        }
+        Err(error) => Err((error.location().map(|it| place(&it, text)), message(&error))),
     }
 }
 
-/// The error without the location, which the diagnostic gives.
+impl Place {
+    /// Where in `text` the place is.
+    #[must_use]
+    pub fn position(self, text: &str) -> Position {
+        let before = text.get(..self.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |it| it + 1);
+        let column = before.get(line_start..).unwrap_or_default().chars().count();
+        let meant = text.get(self.start..self.end).and_then(|it| it.lines().next());
+        Position {
+            line: before.matches('\n').count() + 1,
+            column: column + 1,
+            len: meant.unwrap_or_default().trim_end().chars().count().max(1),
+        }
+    }
+
+    fn text(self, file: &str) -> &str {
+        file.get(self.start..self.end).unwrap_or_default().trim()
+    }
+}
+
+/// The error without the location, which is told apart from it.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let text = text.lines().next().unwrap_or_default();
@@ -103,16 +161,19 @@ enum Raw {
 }
 
 impl Node {
+    /// What stands in `text`, the file, for a scalar: a number or a boolean as it was written.
+    #[must_use]
+    pub fn written<'t>(&self, text: &'t str) -> &'t str {
+        self.written.text(text)
+    }
+
     fn from_raw(raw: Spanned<Raw>, text: &str) -> Self {
         let at = place(&raw.referenced, text);
+        let written = place(&raw.defined, text);
         let kind = match raw.value {
             Raw::Null => Kind::Null,
             Raw::Bool(it) => Kind::Bool(it),
-            Raw::Number => {
-                let defined = place(&raw.defined, text);
-                let number = text.get(defined.start..defined.end).unwrap_or_default();
-                Kind::Number(number.trim().to_owned())
-            }
+            Raw::Number => Kind::Number(written.text(text).to_owned()),
             Raw::Text(it) => Kind::Text(it),
             Raw::List(items) => {
                 Kind::List(items.into_iter().map(|it| Self::from_raw(it, text)).collect())
@@ -125,39 +186,7 @@ impl Node {
                 Kind::Map(entries.into_iter().map(entry).collect())
             }
         };
-        Self { kind, at }
-    }
-
-    /// The words for a message.
-    pub(super) fn describe(&self) -> &'static str {
-        match self.kind {
-            Kind::Null => "nothing",
-            Kind::Bool(_) => "a boolean",
-            Kind::Number(_) => "a number",
-            Kind::Text(_) => "a text",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map",
-        }
-    }
-
-    /// A scalar's text, as it was written.
-    pub(super) fn scalar(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Bool(it) => Some(if *it { "true" } else { "false" }),
-            Kind::Number(it) | Kind::Text(it) => Some(it),
-            Kind::Null | Kind::List(_) | Kind::Map(_) => None,
-        }
-    }
-
-    /// Where byte `offset` of the node's text stands in the file, as far as that can be told: in a plain
-    /// or quoted text on one line without escapes. Elsewhere the node itself.
-    pub(super) fn place_of(&self, offset: usize, file: &str) -> Place {
-        let Kind::Text(value) = &self.kind else { return self.at };
-        let Some(written) = file.get(self.at.start..self.at.end) else { return self.at };
-        let Some(skip) = written.find(value.as_str()) else { return self.at };
-        let start = self.at.start + skip + offset.min(value.len());
-        let len = value.get(offset..).and_then(|it| it.chars().next()).map_or(1, char::len_utf8);
-        Place { start, end: start + len }
+        Self { kind, at, written }
     }
 }
 
@@ -227,9 +256,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let res = match parse(text) {
+        let res = match parse(text, Duplicates::Kept) {
             Ok(node) => show(&node, text),
-            Err((at, message)) => format!("{}: {message}", at.start),
+            Err((at, message)) => format!("{}: {message}", at.unwrap().start),
         };
         assert_eq!(res, expected, "{text}");
     }
@@ -271,9 +300,22 @@ mod tests {
     }
 
     #[test]
-    fn a_place_inside_a_text() {
-        let text = "a: 'xy${z'";
-        let Kind::Map(entries) = parse(text).unwrap().kind else { panic!("no map") };
-        assert_eq!(entries[0].1.place_of(2, text), Place { start: 6, end: 7 });
+    fn keys_that_occur_twice_can_be_refused() {
+        let (at, message) = parse("a: 1\na: 2", Duplicates::Refused).unwrap_err();
+        assert_eq!(at, Some(Place { start: 5, end: 6 }));
+        assert!(message.starts_with("duplicate mapping key: a"), "{message}");
+    }
+
+    #[test]
+    fn positions_count_characters() {
+        let text = "ö: 1\n\tä: [é,\n x]\n";
+        let position = |start, end| {
+            let Position { line, column, len } = Place { start, end }.position(text);
+            (line, column, len)
+        };
+        assert_eq!(position(0, 2), (1, 1, 1));
+        assert_eq!(position(7, 9), (2, 2, 1));
+        assert_eq!(position(11, 19), (2, 5, 3), "the first line only");
+        assert_eq!(position(text.len(), text.len()), (4, 1, 1));
     }
 }
