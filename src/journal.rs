@@ -11,8 +11,9 @@
 //!   event nor shows it twice.
 //! - **Damage** is reported where it is read; a damaged block is never rewritten.
 //!
-//! A commit is stored as a block of rows. Small blocks are merged in the background into sealed ones of
-//! about a thousand events, compressed (`merge`).
+//! A commit is stored as a block of rows. A small one is written to the commit log and synced there, and is
+//! on disk in the store when that is flushed, in the background; a large one flushes the store. Small
+//! blocks are merged in the background into sealed ones of about a thousand events, compressed (`merge`).
 
 mod block;
 mod dedup;
@@ -28,7 +29,7 @@ pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
-use crate::store::{Batch, Store, StoreError, Table};
+use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
 use block::Header;
 use index::Index;
 use std::sync::Arc;
@@ -52,6 +53,9 @@ pub struct Writer {
     window: dedup::Window,
     next: u64,
     merger: merge::Trigger,
+    log: Log,
+    /// Whether the log, and whether the store, holds what is not on disk.
+    unsynced: (bool, bool),
 }
 
 /// Merges small blocks until it is dropped or the writer is.
@@ -63,6 +67,11 @@ pub enum OpenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The commit log cannot be read.
+    #[error(
+        "the commit log: {0}; nothing was changed: keep a copy of the data directory and restore a backup"
+    )]
+    Log(#[from] LogError),
     /// A list of ids cannot be read.
     #[error("{0}; nothing was changed: keep a copy of the data directory and restore a backup")]
     Read(#[from] QueryError),
@@ -104,13 +113,23 @@ pub fn open(
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
     let journal = Journal { table, index, key };
+    let (log, records) = store.log()?;
+    if journal.recover(records)? {
+        store.flush()?;
+    }
     let mut window = dedup::Window::new(dedup);
     journal.remember(&mut window, now.saturating_sub(dedup.window))?;
-    let (trigger, merger) = merge::new(journal.clone());
-    let next = journal.index.end();
-    let writer =
-        Writer { journal: journal.clone(), store: store.clone(), window, next, merger: trigger };
-    Ok((journal, writer, merger))
+    let (merger, run) = merge::new(journal.clone(), store.clone());
+    let writer = Writer {
+        journal: journal.clone(),
+        store: store.clone(),
+        window,
+        next: journal.index.end(),
+        merger,
+        log,
+        unsynced: (false, false),
+    };
+    Ok((journal, writer, run))
 }
 
 /// The store's own key of ids, made from `random` when the store is new.
@@ -184,6 +203,31 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Gives the store the commits of the log that a crash kept from it; whether there were any.
+    fn recover(&self, records: Vec<Vec<u8>>) -> Result<bool, OpenError> {
+        let mut any = false;
+        for record in records {
+            let expected = self.index.end();
+            let damaged = |source| OpenError::Damaged { first: expected, source };
+            let mut reader = crate::codec::Reader::new(&record);
+            let first = reader.u64().map_err(damaged)?;
+            if first < expected {
+                continue;
+            }
+            if first > expected {
+                return Err(OpenError::Gap { expected, found: first });
+            }
+            let value = reader.rest();
+            let small = block::Small::decode(value).map_err(damaged)?;
+            let header = Header::decode(first, small.header, |it| self.index.name(it));
+            let header = Header { small: true, ..header.map_err(damaged)? };
+            self.table.put(&block::key(block::SMALL, first), value)?;
+            self.index.push(header);
+            any = true;
+        }
+        Ok(any)
     }
 
     /// The rows of a block; `None` if a merge replaced it since its header was read.
@@ -278,7 +322,10 @@ impl Writer {
             if small {
                 let (header, ids) = (&header.encode(), &block::encode_ids(&segment.ids));
                 let value = block::Small { header, ids, rows: &rows }.encode();
-                self.journal.table.put(&block::key(block::SMALL, first), &value)?;
+                self.log(first, &value)?;
+                let put = self.journal.table.put(&block::key(block::SMALL, first), &value);
+                // Its number goes to the next commit, which must not find it taken after a crash.
+                put.inspect_err(|_| self.log.take_back())?;
             } else {
                 put_block(&mut batch, &header, &rows, &segment.ids);
             }
@@ -286,6 +333,7 @@ impl Writer {
         }
         if !small {
             self.journal.table.apply(batch)?;
+            self.unsynced.1 = true;
         }
         self.next = next;
         for (header, ids) in blocks {
@@ -298,13 +346,48 @@ impl Writer {
         Ok(first)
     }
 
+    /// Writes a small commit to the log; one that is too large for it, the store has to flush.
+    fn log(&mut self, first: u64, value: &[u8]) -> Result<(), StoreError> {
+        let mut record = crate::codec::Writer::new(Vec::with_capacity(8 + value.len()));
+        record.u64(first);
+        record.bytes(value);
+        let record = record.into_inner();
+        if record.len() > Log::max_record_bytes() {
+            self.unsynced.1 = true;
+            return Ok(());
+        }
+        if self.log.is_full_for(record.len()) {
+            if std::mem::take(&mut self.unsynced.0) {
+                self.log.sync()?;
+            }
+            match self.log.turn() {
+                Some(left) => self.merger.checkpoint(left),
+                None => {
+                    self.store.flush()?;
+                    self.log.reset();
+                }
+            }
+        }
+        self.log.append(&record)?;
+        self.unsynced.0 = true;
+        Ok(())
+    }
+
     /// Blocks until everything appended is on disk.
     ///
     /// # Errors
     ///
     /// The disk refused.
-    pub fn flush(&self) -> Result<(), StoreError> {
-        self.store.flush()
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.unsynced.0 {
+            self.log.sync()?;
+            self.unsynced.0 = false;
+        }
+        if self.unsynced.1 {
+            self.store.flush()?;
+            self.unsynced.1 = false;
+        }
+        Ok(())
     }
 }
 
@@ -554,5 +637,61 @@ mod tests {
         let left: Vec<_> = kept.events().map(|it| it.unwrap().id.to_string()).collect();
         assert_eq!(left, ["1", "3"]);
         assert_eq!(kept.identities().map(|it| it.0).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    /// A copy of the directory as a crash would leave it: the log synced, the store not flushed.
+    fn crashed(dir: &std::path::Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.join("."), copy.path());
+        let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
+    #[test]
+    fn small_commits_are_on_disk_before_the_store_has_them_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        for i in 0..100 {
+            let event = it.event(i, (i == 7).then_some("seven"), "t");
+            it.append(&[event]);
+            it.writer.flush().unwrap();
+        }
+        let copy = crashed(dir.path());
+        let table = Store::open(&store::Config::new(copy.path().to_owned())).unwrap();
+        let stored = table.table(TABLE).unwrap().prefix(&[block::SMALL]).count();
+        assert!(stored < 100, "the store has them all, so that this test shows nothing");
+        drop(table);
+        let again = open_in(copy.path());
+        let page = again.journal.query(&all()).unwrap();
+        assert_eq!(page.events, it.journal.query(&all()).unwrap().events);
+        assert!(again.writer.knows(again.journal.id_key().identity("s", "seven")));
+        // What was recovered is in the store now, and counts once at the next start.
+        drop(again);
+        assert_eq!(open_in(copy.path()).journal.len(), 100);
+    }
+
+    #[test]
+    fn the_log_goes_round_and_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut it = open_in(dir.path());
+        let merger =
+            std::mem::replace(&mut it.merger, open_in(tempfile::tempdir().unwrap().path()).merger);
+        let merging = std::thread::spawn(move || merger.run());
+        let padding = "x".repeat(20_000);
+        for i in 0..1500 {
+            let mut event = it.event(i, None, "t");
+            event.data = format!("{{\"n\":{i},\"padding\":\"{padding}\"}}").into();
+            it.append(&[event]);
+            it.writer.flush().unwrap();
+            if i % 700 == 650 {
+                let copy = crashed(dir.path());
+                let again = open_in(copy.path());
+                assert_eq!(again.journal.len(), u64::try_from(i).unwrap() + 1);
+            }
+        }
+        drop(it);
+        merging.join().unwrap();
+        assert_eq!(open_in(dir.path()).journal.len(), 1500);
     }
 }

@@ -3,6 +3,10 @@
 //! One directory, one process. A [`Table`] is an ordered map of bytes; a [`Batch`] on it is applied whole
 //! or not at all, also across a crash. What [`Store::flush`] returned for is on disk.
 
+mod log;
+
+pub use log::{Log, LogError, Retired};
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -26,6 +30,7 @@ pub struct Config {
 /// The open store. A handle: clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
+    path: PathBuf,
     db: sled::Db,
     /// The file that holds the data, to sync it for good.
     file: std::sync::Arc<fs::File>,
@@ -89,6 +94,12 @@ pub enum OpenError {
 #[error("store: {0}")]
 pub struct StoreError(#[from] sled::Error);
 
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self(sled::Error::Io(error))
+    }
+}
+
 // === impl Config ===
 
 impl Config {
@@ -125,7 +136,12 @@ impl Store {
             })?;
         check_format(path, &db)?;
         let file = fs::File::open(path.join("db").join("db")).map_err(io_error)?;
-        Ok(Self { db, file: std::sync::Arc::new(file), _lock: std::sync::Arc::new(lock) })
+        Ok(Self {
+            path: path.clone(),
+            db,
+            file: std::sync::Arc::new(file),
+            _lock: std::sync::Arc::new(lock),
+        })
     }
 
     /// The table called `name`, created if it is absent.
@@ -147,6 +163,15 @@ impl Store {
         // sled asks the kernel to write, but not the disk to keep it (sync_file_range): this does.
         self.file.sync_data().map_err(sled::Error::Io)?;
         Ok(())
+    }
+
+    /// Opens the commit log beside the data: there is one, so call it once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::open`].
+    pub fn log(&self) -> Result<(Log, Vec<Vec<u8>>), LogError> {
+        Log::open(&self.path)
     }
 
     /// Bytes on disk.

@@ -66,7 +66,7 @@ impl Index {
         stats
     }
 
-    fn name(&self, name: &str) -> Arc<str> {
+    pub(super) fn name(&self, name: &str) -> Arc<str> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(it) = names.get(name) {
             return Arc::clone(it);

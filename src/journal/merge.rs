@@ -9,10 +9,11 @@ use super::block::Header;
 use super::index::is_sealed;
 use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Segment};
 use super::{Journal, QueryError};
-use crate::store::Batch;
+use crate::store::{Batch, Retired, Store};
 use std::sync::{
     Arc,
-    mpsc::{Receiver, SyncSender, sync_channel},
+    atomic::{AtomicBool, Ordering},
+    mpsc::{Receiver, Sender, channel},
 };
 
 /// Blocks that a merge joins when they are not enough for a sealed one.
@@ -24,7 +25,9 @@ const SEALED_LEVEL: i32 = 3;
 /// Tells the merger that there is work, at the writer's side.
 #[derive(Debug)]
 pub(super) struct Trigger {
-    sender: SyncSender<()>,
+    sender: Sender<Work>,
+    /// Whether the merger knows already that there is something to merge.
+    told: Arc<AtomicBool>,
     blocks: usize,
 }
 
@@ -32,33 +35,59 @@ pub(super) struct Trigger {
 #[derive(Debug)]
 pub struct Merger {
     journal: Journal,
-    wake: Receiver<()>,
+    store: Store,
+    told: Arc<AtomicBool>,
+    work: Receiver<Work>,
 }
 
-pub(super) fn new(journal: Journal) -> (Trigger, Merger) {
-    let (sender, wake) = sync_channel(1);
-    (Trigger { sender, blocks: 0 }, Merger { journal, wake })
+#[derive(Debug)]
+enum Work {
+    Merge,
+    /// Flush the store, so that the file of the log can be written over.
+    Checkpoint(Retired),
+}
+
+pub(super) fn new(journal: Journal, store: Store) -> (Trigger, Merger) {
+    let (sender, work) = channel();
+    let told = Arc::<AtomicBool>::default();
+    let trigger = Trigger { sender, told: Arc::clone(&told), blocks: 0 };
+    (trigger, Merger { journal, store, told, work })
 }
 
 impl Trigger {
     /// Called for every commit.
     pub(super) fn consider(&mut self) {
         self.blocks += 1;
-        if self.blocks >= FEW_BLOCKS / 2 {
+        if self.blocks >= FEW_BLOCKS / 2 && !self.told.swap(true, Ordering::AcqRel) {
             self.blocks = 0;
-            // A full channel means that the merger knows already.
-            let _ = self.sender.try_send(());
+            // A merger that is gone leaves small blocks, which are as readable.
+            let _ = self.sender.send(Work::Merge);
         }
+    }
+
+    /// Called when a file of the log was left.
+    pub(super) fn checkpoint(&self, left: Retired) {
+        // A merger that is gone leaves it to the writer, which flushes when it needs the file.
+        let _ = self.sender.send(Work::Checkpoint(left));
     }
 }
 
 impl Merger {
-    /// Merges whenever there is enough, until the writer is dropped. A failure is logged and tried again
-    /// with the next commit: the small blocks stay readable.
+    /// Merges and flushes whenever there is enough, until the writer is dropped. A failure is logged and
+    /// tried again later: the small blocks stay readable, and the writer flushes what it must.
     pub fn run(self) {
-        while self.wake.recv().is_ok() {
-            if let Err(error) = self.merge_all() {
-                tracing::warn!(%error, "merging journal blocks failed; will retry");
+        while let Ok(work) = self.work.recv() {
+            match work {
+                Work::Merge => {
+                    self.told.store(false, Ordering::Release);
+                    if let Err(error) = self.merge_all() {
+                        tracing::warn!(%error, "merging journal blocks failed; will retry");
+                    }
+                }
+                Work::Checkpoint(left) => match self.store.flush() {
+                    Ok(()) => left.release(),
+                    Err(error) => tracing::warn!(%error, "flushing the store failed; will retry"),
+                },
             }
         }
     }
