@@ -345,7 +345,7 @@ impl Pipeline {
         }
         let rules = inner.rules.load_full();
         let (reply, answer) = oneshot::channel();
-        let mut prepared = Prepared::default();
+        let mut prepared = Prepared::for_events(events.len());
         let mut ids = Vec::with_capacity(events.len());
         for event in events {
             let event = event.accept(received, || inner.ids.next(received));
@@ -452,6 +452,16 @@ struct Prepared {
 }
 
 impl Prepared {
+    /// Room for what so many events usually need, so that it does not grow step by step.
+    fn for_events(n: usize) -> Self {
+        let some = n.min(journal::BLOCK_EVENTS);
+        let mut res = Self { parts: Vec::with_capacity(n), ..Self::default() };
+        res.updates.text.reserve(320 * some);
+        res.updates.ops.reserve(4 * some);
+        res.updates.spans.reserve(some);
+        res
+    }
+
     fn push(&mut self, event: &Event<'_>, rules: &RuleSet, key: &IdKey) {
         if self.segments.last().is_none_or(Segment::is_full) {
             self.segments.push(Segment::default());

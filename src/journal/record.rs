@@ -1,7 +1,7 @@
 //! One event as stored.
 //!
 //! ```text
-//! varint  bytes that follow
+//! varint  bytes that follow, padded to five bytes
 //! u8      flags
 //! i64     time of arrival, nanoseconds
 //! signed  event time minus time of arrival
@@ -29,9 +29,15 @@ const TRACE: u8 = 8;
 const SPAN: u8 = 16;
 const MASK_40: u128 = (1 << 40) - 1;
 
+/// Bytes that a record takes beside its texts, at most.
+const FIXED_BYTES: usize = 96;
+
 /// Appends `event` to `out`.
 pub(super) fn encode(out: &mut Vec<u8>, event: &Event<'_>) {
-    let mut body = Writer::new(Vec::with_capacity(96 + event.data.len()));
+    out.reserve(FIXED_BYTES + event.data.len() + event.event_type.len() + event.source.len());
+    let mut body = Writer::new(std::mem::take(out));
+    let start = body.len();
+    body.bytes(&[0; LENGTH_BYTES]);
     body.u8(flags(event));
     body.i64(event.received.as_nanos());
     body.signed(event.time.as_nanos().wrapping_sub(event.received.as_nanos()));
@@ -55,11 +61,19 @@ pub(super) fn encode(out: &mut Vec<u8>, event: &Event<'_>) {
         }
     }
     body.bytes(event.data.as_bytes());
-    let body = body.into_inner();
-    let mut writer = Writer::new(std::mem::take(out));
-    writer.varint(body.len() as u64);
-    writer.bytes(&body);
-    *out = writer.into_inner();
+    *out = body.into_inner();
+    let len = out.len() - start - LENGTH_BYTES;
+    if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
+        place.copy_from_slice(&length(len));
+    }
+}
+
+/// Bytes of a record's length: a varint of fixed size, written when the record is.
+const LENGTH_BYTES: usize = 5;
+
+fn length(len: usize) -> [u8; LENGTH_BYTES] {
+    let group = |i: usize| u8::try_from((len >> (7 * i)) & 0x7f).unwrap_or(0);
+    [group(0) | 0x80, group(1) | 0x80, group(2) | 0x80, group(3) | 0x80, group(4)]
 }
 
 fn flags(event: &Event<'_>) -> u8 {
