@@ -27,9 +27,10 @@ use std::{
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const NAMES: [&str; 2] = ["log-a", "log-b"];
-const FILE_BYTES: usize = 4 << 20;
+const FILE_BYTES: usize = 2 << 20;
 const MAGIC: [u8; 4] = *b"OLG1";
 const HEAD_BYTES: usize = 24;
+const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// The log's write side; there is one.
 #[derive(Debug)]
@@ -80,9 +81,11 @@ impl Log {
     /// The files cannot be used, or a record in the middle is damaged. A record at the end that is not
     /// whole was never acknowledged, and is left out.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Vec<u8>>), LogError> {
-        let open = |name: &str| -> Result<(Half, Found), LogError> {
+        // One buffer for both: what is allocated twice is not given back to the system.
+        let mut buffer = vec![0; FILE_BYTES];
+        let mut open = |name: &str| -> Result<(Half, Found), LogError> {
             let file = open_file(&dir.join(name))?;
-            let found = read(&file)?;
+            let found = read(&file, &mut buffer)?;
             Ok((Half { file: Arc::new(file), busy: Arc::default() }, found))
         };
         let [a, b] = NAMES;
@@ -178,10 +181,13 @@ fn checksum(turn: u64, payload: &[u8]) -> u64 {
 fn open_file(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     let file = options.create(true).truncate(false).read(true).write(true).open(path)?;
-    if file.metadata()?.len() < FILE_BYTES as u64 {
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(FILE_BYTES);
+    if len < FILE_BYTES {
         // Zeros are no record; real ones, and not a hole, so that the blocks are there.
-        let len = usize::try_from(file.metadata()?.len()).unwrap_or(FILE_BYTES);
-        file.write_all_at(&vec![0; FILE_BYTES - len], len as u64)?;
+        for at in (len..FILE_BYTES).step_by(ZEROS.len()) {
+            let zeros = ZEROS.get(..ZEROS.len().min(FILE_BYTES - at)).unwrap_or_default();
+            file.write_all_at(zeros, at as u64)?;
+        }
         file.sync_all()?;
     }
     Ok(file)
@@ -205,9 +211,8 @@ impl Found {
     }
 }
 
-fn read(file: &fs::File) -> Result<Found, LogError> {
-    let mut bytes = vec![0; FILE_BYTES];
-    file.read_exact_at(&mut bytes, 0)?;
+fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
+    file.read_exact_at(bytes, 0)?;
     let mut at = 0;
     let mut res = Found { turn: 0, records: Vec::new(), stray: 0 };
     while let Some((turn, payload)) = record(bytes.get(at..).unwrap_or_default()) {
