@@ -357,8 +357,9 @@ impl Writer {
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            if std::mem::take(&mut self.unsynced.0) {
+            if self.unsynced.0 {
                 self.log.sync()?;
+                self.unsynced.0 = false;
             }
             match self.log.turn() {
                 Some(left) => self.merger.checkpoint(left),
