@@ -12,6 +12,7 @@
 
 mod answers;
 mod own;
+mod queue;
 mod reload;
 mod scrape;
 mod writer;
@@ -19,23 +20,20 @@ mod writer;
 pub use reload::{ReloadError, Reloaded};
 pub use scrape::ScrapeFormat;
 
-use crate::event::{Event, EventId, IdGenerator, NewEvent, Time};
+use crate::event::{EventId, IdGenerator, NewEvent, Time};
 use crate::journal;
-use crate::journal::{IdKey, Journal, Segment};
+use crate::journal::{Journal, Segment};
 use crate::metrics;
-use crate::metrics::{Metrics, Part};
-use crate::rules::{RuleSet, Updates};
+use crate::metrics::Metrics;
+use crate::rules::RuleSet;
 use crate::store::{Store, StoreError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus_client::registry::Registry;
+use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -93,52 +91,10 @@ struct Inner {
     ids: IdGenerator,
     started: Instant,
     failure: Arc<ArcSwapOption<String>>,
-    own: own::Own,
+    own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
-}
-
-/// What waits for the writer.
-#[derive(Debug)]
-struct Queued {
-    requests: AtomicUsize,
-    bytes: AtomicUsize,
-    max_requests: usize,
-    max_bytes: usize,
-}
-
-/// What the writer is asked to do.
-#[derive(Debug)]
-enum Command {
-    Append(Box<Append>),
-    UseRules(Arc<RuleSet>, oneshot::Sender<()>),
-    StoreMark(i64, oneshot::Sender<()>),
-    Stop,
-}
-
-/// Events on their way to the writer, encoded and evaluated.
-#[derive(Debug)]
-struct Append {
-    segments: Vec<Segment>,
-    updates: Updates,
-    /// Per event.
-    parts: Vec<Part>,
-    /// The rules that `updates` comes from.
-    rules: Arc<RuleSet>,
-    received_ms: i64,
-    reply: oneshot::Sender<Result<Duplicates, SubmitError>>,
-    _place: Place,
-}
-
-/// The positions of the events that were known already, ascending.
-type Duplicates = Vec<usize>;
-
-/// A place in the queue, given back when it is dropped.
-#[derive(Debug)]
-struct Place {
-    queued: Arc<Queued>,
-    bytes: usize,
 }
 
 /// What happened to a submitted batch: it is durable and visible.
@@ -262,7 +218,7 @@ impl Pipeline {
             max_bytes: config.queue_bytes,
         });
         let failure = Arc::new(ArcSwapOption::empty());
-        let own = own::Own::default();
+        let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
         let writer = writer::Writer::new(
@@ -270,7 +226,7 @@ impl Pipeline {
             store,
             journal_writer,
             projection,
-            (Arc::clone(&failure), own.clone()),
+            (Arc::clone(&failure), Arc::clone(&own)),
         )?;
         let writer = thread::Builder::new()
             .name("writer".to_owned())
@@ -319,7 +275,7 @@ impl Pipeline {
         let started = Instant::now();
         let received = now();
         let queued = self.queue(events, received);
-        let own = self.inner.own.clone();
+        let own = Arc::clone(&self.inner.own);
         async move {
             let Waiting { ids, answer } = queued?;
             let duplicates = match answer {
@@ -441,60 +397,6 @@ fn dedup_window(config: &Config, rules: &RuleSet) -> journal::DedupConfig {
 struct Waiting {
     ids: Vec<EventId<'static>>,
     answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
-}
-
-/// Events encoded and evaluated.
-#[derive(Debug, Default)]
-struct Prepared {
-    segments: Vec<Segment>,
-    updates: Updates,
-    parts: Vec<Part>,
-}
-
-impl Prepared {
-    /// Room for what so many events usually need, so that it does not grow step by step.
-    fn for_events(n: usize) -> Self {
-        let some = n.min(journal::BLOCK_EVENTS);
-        let mut res = Self { parts: Vec::with_capacity(n), ..Self::default() };
-        res.updates.text.reserve(320 * some);
-        res.updates.ops.reserve(4 * some);
-        res.updates.spans.reserve(some);
-        res
-    }
-
-    fn push(&mut self, event: &Event<'_>, rules: &RuleSet, key: &IdKey) {
-        if self.segments.last().is_none_or(Segment::is_full) {
-            self.segments.push(Segment::default());
-        }
-        if let Some(it) = self.segments.last_mut() {
-            it.push(event, key);
-        }
-        self.parts.push(Part::evaluate(rules, event, &mut self.updates));
-    }
-}
-
-// === impl Queued ===
-
-impl Queued {
-    fn is_full(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= self.max_requests
-            || self.bytes.load(Ordering::Relaxed) >= self.max_bytes
-    }
-
-    fn enter(this: &Arc<Self>, bytes: usize) -> Option<Place> {
-        let before = this.bytes.fetch_add(bytes, Ordering::Relaxed);
-        this.requests.fetch_add(1, Ordering::Relaxed);
-        let place = Place { queued: Arc::clone(this), bytes };
-        // A request alone in the queue may be of any size: bodies have a limit of their own.
-        (before == 0 || before + bytes <= this.max_bytes).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.queued.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.queued.requests.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The only place that reads the clock for events and metrics.

@@ -3,7 +3,8 @@
 //! Waking a task from outside of the runtime costs a system call each. So the writer hands all answers of a
 //! commit to one task, which wakes the others from inside.
 
-use super::{Duplicates, SubmitError};
+use super::SubmitError;
+use super::queue::Duplicates;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},

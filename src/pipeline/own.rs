@@ -24,8 +24,8 @@ use std::{
 const LATENCY: [f64; 14] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Counters of the pipeline. A handle.
-#[derive(Clone, Debug)]
+/// Counters of the pipeline.
+#[derive(Debug)]
 pub(super) struct Own {
     received: Counter,
     duplicate: Counter,

@@ -1,6 +1,7 @@
 //! Loading the rules, at the start and again.
 
-use super::{Command, Config, Pipeline, now};
+use super::queue::Command;
+use super::{Config, Pipeline, now};
 use crate::rules::RuleSet;
 use std::{
     fs,

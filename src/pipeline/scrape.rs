@@ -1,6 +1,7 @@
 //! Scrapes: who waits for the same page gets the same page.
 
-use super::{Command, Pipeline, now};
+use super::queue::Command;
+use super::{Pipeline, now};
 use crate::exposition::{Format, MetricFamily, parse};
 use crate::metrics::{Audience, Rendered};
 use bytes::Bytes;

@@ -2,7 +2,8 @@
 
 use super::answers::Answers;
 use super::own::Own;
-use super::{Append, Command, Config, Duplicates, Durability, OpenError, SubmitError, now};
+use super::queue::{Append, Command, Duplicates};
+use super::{Config, Durability, OpenError, SubmitError, now};
 use crate::codec;
 use crate::event::Time;
 use crate::journal;
@@ -51,7 +52,7 @@ pub(super) struct Writer {
     /// Requests that the last commit took.
     crowd: usize,
     failure: Arc<ArcSwapOption<String>>,
-    own: Own,
+    own: Arc<Own>,
     answers: Answers,
 }
 
@@ -103,7 +104,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         projection: Projection,
-        (failure, own): (Arc<ArcSwapOption<String>>, Own),
+        (failure, own): (Arc<ArcSwapOption<String>>, Arc<Own>),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
