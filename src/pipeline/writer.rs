@@ -31,7 +31,7 @@ const COMMIT_BYTES: usize = 8 << 20;
 /// When a commit took so many requests, more are on their way: waiting for them costs a moment and saves
 /// every other one of them an fsync.
 const CROWD: usize = 8;
-const PATIENCE: Duration = Duration::from_micros(100);
+const PATIENCE: Duration = Duration::from_micros(200);
 
 const TICK: Duration = Duration::from_secs(1);
 
