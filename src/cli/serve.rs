@@ -31,10 +31,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    // The writer has a core of its own, where there is more than one: it is what everybody waits for.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.saturating_sub(1).max(1))
         .enable_all()
         .build()
         .map_err(|err| Error::System(format!("cannot start the runtime: {err}")))?;
