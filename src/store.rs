@@ -8,8 +8,10 @@ mod log;
 pub use log::{Log, LogError, Retired};
 
 use std::{
-    fs, io,
+    fs, io, panic,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 /// The version of everything that is stored. A store of another version is refused, never rewritten.
@@ -17,6 +19,8 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
 const LOCK_FILE: &str = "lock";
+const LOCK_RETRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the store uses memory.
 #[derive(Clone, Debug)]
@@ -124,16 +128,7 @@ impl Store {
         let io_error = |source| OpenError::Io { path: path.clone(), source };
         fs::create_dir_all(path).map_err(io_error)?;
         let lock = lock(path)?;
-        let damaged = |source| OpenError::Damaged { path: path.clone(), source };
-        let db = sled::Config::new()
-            .path(path.join("db"))
-            .cache_capacity(config.cache_bytes)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|it| match it {
-                sled::Error::Io(source) => OpenError::Io { path: path.clone(), source },
-                it => damaged(it),
-            })?;
+        let db = open_sled(config)?;
         check_format(path, &db)?;
         let file = fs::File::open(path.join("db").join("db")).map_err(io_error)?;
         Ok(Self {
@@ -181,6 +176,37 @@ impl Store {
     /// The directory cannot be read.
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
         Ok(self.db.size_on_disk()?)
+    }
+}
+
+/// Opens sled, which panics on some kinds of damage: that is damage like any other.
+fn open_sled(config: &Config) -> Result<sled::Db, OpenError> {
+    let path = &config.path;
+    let sled = sled::Config::new()
+        .path(path.join("db"))
+        .cache_capacity(config.cache_bytes)
+        .flush_every_ms(None);
+    let damaged = |source| OpenError::Damaged { path: path.clone(), source };
+    let mut patience = LOCK_RETRIES;
+    loop {
+        let opened = panic::catch_unwind(panic::AssertUnwindSafe(|| sled.open()));
+        return match opened {
+            Ok(Ok(db)) => Ok(db),
+            // Ours is the lock that tells processes apart. sled's own is let go by its threads, a moment
+            // after the store was closed.
+            Ok(Err(sled::Error::Io(error)))
+                if error.kind() == io::ErrorKind::Other && patience > 0 =>
+            {
+                patience -= 1;
+                thread::sleep(LOCK_PAUSE);
+                continue;
+            }
+            Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.clone(), source }),
+            Ok(Err(source)) => Err(damaged(source)),
+            Err(_) => {
+                Err(damaged(sled::Error::ReportableBug("its index cannot be read".to_owned())))
+            }
+        };
     }
 }
 
