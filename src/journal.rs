@@ -114,7 +114,10 @@ pub fn open(
     let index = Arc::new(Index::load(&table)?);
     let journal = Journal { table, index, key };
     let (log, records) = store.log()?;
-    if journal.recover(records)? {
+    if !records.is_empty() {
+        // Also what the store has already may be no further than in the system's cache; the log, which is
+        // written over from now on, may be all that a power cut leaves.
+        journal.recover(records)?;
         store.flush()?;
     }
     let mut window = dedup::Window::new(dedup);
@@ -205,9 +208,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Gives the store the commits of the log that a crash kept from it; whether there were any.
-    fn recover(&self, records: Vec<Vec<u8>>) -> Result<bool, OpenError> {
-        let mut any = false;
+    /// Gives the store the commits of the log that a crash kept from it.
+    fn recover(&self, records: Vec<Vec<u8>>) -> Result<(), OpenError> {
         for record in records {
             let expected = self.index.end();
             let damaged = |source| OpenError::Damaged { first: expected, source };
@@ -225,9 +227,8 @@ impl Journal {
             let header = Header { small: true, ..header.map_err(damaged)? };
             self.table.put(&block::key(block::SMALL, first), value)?;
             self.index.push(header);
-            any = true;
         }
-        Ok(any)
+        Ok(())
     }
 
     /// The rows of a block; `None` if a merge replaced it since its header was read.
@@ -293,12 +294,6 @@ impl Writer {
         &self.journal.key
     }
 
-    /// Ids that are remembered.
-    #[must_use]
-    pub fn known_ids(&self) -> usize {
-        self.window.len()
-    }
-
     /// Appends the events of `segments` in order, all or none, and returns the sequence number of the
     /// first.
     ///
@@ -352,7 +347,8 @@ impl Writer {
         record.u64(first);
         record.bytes(value);
         let record = record.into_inner();
-        if record.len() > Log::max_record_bytes() {
+        // Behind a commit that only a flush of the store puts on disk, a record would follow a gap.
+        if self.unsynced.1 || record.len() > Log::max_record_bytes() {
             self.unsynced.1 = true;
             return Ok(());
         }
@@ -668,6 +664,24 @@ mod tests {
         // What was recovered is in the store now, and counts once at the next start.
         drop(again);
         assert_eq!(open_in(crashed.path()).journal.len(), 100);
+    }
+
+    #[test]
+    fn a_small_commit_behind_an_unflushed_large_one_leaves_no_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open_in(dir.path()));
+        let crashed = tempfile::tempdir().unwrap();
+        copy(&dir.path().join("."), crashed.path());
+        let mut it = open_in(dir.path());
+        let large: Vec<_> = (0..900).map(|i| it.event(i, None, "t")).collect();
+        it.append(&large);
+        let small = it.event(901, None, "t");
+        it.append(&[small]);
+        for name in ["log-a", "log-b"] {
+            copy(&dir.path().join(name), crashed.path());
+        }
+        assert_eq!(open_in(crashed.path()).journal.len(), 0, "neither was flushed");
+        assert_eq!(it.journal.len(), 901);
     }
 
     #[test]

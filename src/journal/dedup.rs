@@ -51,10 +51,6 @@ impl Window {
         self.known.contains(&identity)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.order.len()
-    }
-
     /// Remembers an identity that arrived at `at`; forgets what is older than the window, seen from
     /// there, and the oldest beyond the bound. A clock that steps back forgets nothing.
     pub(super) fn insert(&mut self, at: Time, identity: u64) {
@@ -88,6 +84,6 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|it| window.contains(it)), [false, true, true, true]);
         window.insert(at(16), 5);
         assert_eq!([2, 3, 4, 5].map(|it| window.contains(it)), [false, false, true, true]);
-        assert_eq!(window.len(), 2);
+        assert_eq!(window.order.len(), 2);
     }
 }
