@@ -14,6 +14,7 @@ pub mod journal;
 pub mod labels;
 pub mod metrics;
 pub mod pipeline;
+pub mod push;
 pub mod rules;
 pub mod selector;
 pub mod shutdown;
