@@ -26,7 +26,7 @@ impl Fixture {
 
     fn of(rules: Arc<RuleSet>, config: Config, dormant: Option<Table>) -> Self {
         let mut projection = Projection::new(Arc::clone(&rules), config, dormant, i64::MIN);
-        projection.use_rules(Arc::clone(&rules), START_MS);
+        projection.use_rules(Arc::clone(&rules), 1, START_MS);
         Self { projection, rules, ids: IdGenerator::new(1), now_ms: START_MS }
     }
 
@@ -284,7 +284,7 @@ fn a_reload_keeps_what_means_the_same() {
     let text =
         format!("version: 1\nmetrics:\n{}{}", metric("c_total", "z"), metric("a_total", "a"));
     it.rules = Arc::new(RuleSet::parse(&text).unwrap());
-    it.projection.use_rules(Arc::clone(&it.rules), it.now_ms);
+    it.projection.use_rules(Arc::clone(&it.rules), 1, it.now_ms);
     assert_eq!(it.samples(), ["a_total{x=\"1\"} 1"]);
     it.send("a", "{\"x\":\"1\"}");
     it.send("z", "{\"x\":\"1\"}");
