@@ -300,6 +300,7 @@ impl Family {
         let place =
             self.free.pop().unwrap_or_else(|| u32::try_from(self.index.len()).unwrap_or(u32::MAX));
         let hash_of_new = hash(&series.labels);
+        self.admit_values(&series.labels);
         self.put(place, series);
         let chunks = &self.chunks;
         let hash_at = |place: &u32| {
@@ -363,20 +364,27 @@ impl Family {
     /// Recomputes which label values are let in from the series there are, so that it is the same after a
     /// restart.
     pub(super) fn admit_what_lives(&mut self) {
+        if self.shared.spec.label_limits.is_empty() {
+            return;
+        }
+        self.admitted.iter_mut().for_each(HashSet::clear);
+        let data = Arc::clone(&self.shared.data);
+        data.for_each(|series| self.admit_values(&series.labels));
+    }
+
+    /// Lets in the values of a series that lives, whatever made it: `init` and siblings count too, so that
+    /// it is the same after a restart.
+    fn admit_values(&mut self, block: &str) {
         let limits = &self.shared.spec.label_limits;
         if limits.is_empty() {
             return;
         }
-        self.admitted.iter_mut().for_each(HashSet::clear);
-        let admitted = &mut self.admitted;
-        self.shared.data.for_each(|series| {
-            let values: Vec<&str> = labels::escaped_pairs(&series.labels).map(|it| it.1).collect();
-            for ((at, _), admitted) in limits.iter().zip(admitted.iter_mut()) {
-                if let Some(it) = values.get(*at).filter(|it| **it != OVERFLOW) {
-                    admitted.insert((*it).to_owned());
-                }
+        let values: Vec<&str> = labels::escaped_pairs(block).map(|it| it.1).collect();
+        for ((at, _), admitted) in limits.iter().zip(&mut self.admitted) {
+            if let Some(it) = values.get(*at).filter(|it| **it != OVERFLOW) {
+                admitted.insert((*it).to_owned());
             }
-        });
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use crate::store;
 use crate::store::Store;
 use proptest::prelude::*;
 
+mod shadow;
+
 const START_MS: i64 = 1_767_225_600_000;
 
 struct Fixture {
@@ -30,7 +32,7 @@ impl Fixture {
         Self { projection, rules, ids: IdGenerator::new(1), now_ms: START_MS }
     }
 
-    fn send(&mut self, event_type: &str, data: &str) {
+    fn event<'a>(&self, event_type: &'a str, data: &'a str) -> crate::event::Event<'a> {
         let now = Time::from_millis(self.now_ms);
         let event = NewEvent {
             id: None,
@@ -41,7 +43,11 @@ impl Fixture {
             trace: None,
             data: data.into(),
         };
-        let event = event.accept(now, || -> EventId<'_> { self.ids.next(now) });
+        event.accept(now, || -> EventId<'_> { self.ids.next(now) })
+    }
+
+    fn send(&mut self, event_type: &str, data: &str) {
+        let event = self.event(event_type, data);
         let mut updates = Updates::default();
         let part = Part::evaluate(&self.rules, &event, &mut updates);
         self.projection.apply(&updates, &part, self.now_ms);
