@@ -35,7 +35,11 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::{AtomicBool, AtomicUsize, Ordering}, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };

@@ -7,9 +7,9 @@
 
 use super::family::{Family, millis};
 use super::origin::Origin;
-use super::{Projection, wants_past};
 use super::series::Series;
 use super::spans::Spans;
+use super::{Projection, wants_past};
 use crate::codec;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::store::{Batch, Store, StoreError, Table};
@@ -338,11 +338,7 @@ fn encode_manifest(it: &Manifest) -> Vec<u8> {
 
 /// Where a series that was put away is kept. The fingerprint keeps apart what means something else, the
 /// epoch what a replay has replaced.
-pub(super) fn dormant_key(
-    spec: &crate::rules::FamilySpec,
-    epoch: u64,
-    labels: &str,
-) -> Vec<u8> {
+pub(super) fn dormant_key(spec: &crate::rules::FamilySpec, epoch: u64, labels: &str) -> Vec<u8> {
     let fingerprint = spec.fingerprint.to_be_bytes();
     let name = spec.name.as_bytes();
     match epoch {

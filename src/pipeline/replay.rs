@@ -349,3 +349,6 @@ fn discarded(shadow: Box<Shadow>, error: ReplayError) -> ReplayError {
     }
     error
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,7 +160,8 @@ spans:
             let text = format!(
                 "version: 1\nmetrics:\n  a_total: {{help: A., match: a, count: 1, backfill: {value}}}\n"
             );
-            RuleSet::parse(&text).map(|it| (it.families()[0].backfill, it.families()[0].fingerprint))
+            RuleSet::parse(&text)
+                .map(|it| (it.families()[0].backfill, it.families()[0].fingerprint))
         };
         let day = std::time::Duration::from_secs(86_400);
         let (all, fingerprint) = parse("true").unwrap();
@@ -169,7 +170,8 @@ spans:
         assert_eq!(parse("1d").unwrap().0, Some(Backfill::Within(day)));
         let err = parse("soon").unwrap_err().to_string();
         assert!(err.contains("`30d`") && err.contains('^'), "{err}");
-        let spans = "version: 1\nspans:\n  job: {help: S, key: $id, start: a, end: z, backfill: true}\n";
+        let spans =
+            "version: 1\nspans:\n  job: {help: S, key: $id, start: a, end: z, backfill: true}\n";
         let set = RuleSet::parse(spans).unwrap();
         assert!(set.families().iter().all(|it| it.backfill == Some(Backfill::All)));
     }

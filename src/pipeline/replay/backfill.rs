@@ -104,7 +104,12 @@ impl Pipeline {
                 if reported.elapsed() >= REPORT {
                     reported = Instant::now();
                     let Progress { done, total } = it;
-                    tracing::info!(metrics = shown, done, total, "counted {done} of {total} events");
+                    tracing::info!(
+                        metrics = shown,
+                        done,
+                        total,
+                        "counted {done} of {total} events"
+                    );
                 }
                 ControlFlow::Continue(())
             };

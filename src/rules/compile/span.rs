@@ -2,7 +2,9 @@
 
 use super::{Compiler, canonical_kind, hash};
 use crate::rules::lint;
-use crate::rules::model::{Backfill, FamilyKind, FamilySpec, HistogramSpec, Keep, SpanGauge, SpanSpec};
+use crate::rules::model::{
+    Backfill, FamilyKind, FamilySpec, HistogramSpec, Keep, SpanGauge, SpanSpec,
+};
 use crate::rules::program::{Action, Rule, SpanEdge, SpanEnd};
 use crate::rules::table::{self, Table};
 use crate::rules::template::Template;
