@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod query;
+mod replay;
 mod reply;
 mod routes;
 mod rules;

@@ -3,7 +3,7 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
-use super::{admin, events, health, home, metrics, openapi, rules, status, tokens};
+use super::{admin, events, health, home, metrics, openapi, replay, rules, status, tokens};
 use crate::tokens::Role;
 use axum::body::Body;
 use axum::http::{Method, Response};
@@ -103,6 +103,14 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(rules::explain(it)),
         aliases: &[],
         summary: "Say why each rule matches an event or not, and what would change",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/rules/replay",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(replay::replay(it)),
+        aliases: &[],
+        summary: "Count the past by the rules in force",
     },
     Route {
         methods: GET,

@@ -235,6 +235,10 @@ impl Run<'_> {
     fn run(mut self, dry_run: bool) -> Result<Replayed, ReplayError> {
         let started = Instant::now();
         let inner = &self.pipeline.inner;
+        let all = self.progress(self.from, inner.journal.end());
+        if all.is_break() {
+            return Err(ReplayError::GivenUp);
+        }
         let shadow = self.fill(self.shadow()?)?;
         let metrics = shadow.differences(&inner.metrics, now().as_millis());
         if dry_run {
@@ -244,6 +248,13 @@ impl Run<'_> {
         }
         let (from, events, took) = (self.from, self.events, started.elapsed());
         Ok(Replayed { from, events, took, metrics })
+    }
+
+    /// Tells that the events before `up_to` are counted of those before `end`.
+    fn progress(&mut self, up_to: u64, end: u64) -> ControlFlow<()> {
+        let done = up_to.saturating_sub(self.from);
+        let total = end.saturating_sub(self.from).max(done);
+        (self.progress)(Progress { done, total })
     }
 
     fn shadow(&self) -> Result<Box<Shadow>, ReplayError> {
@@ -305,8 +316,7 @@ impl Run<'_> {
                 failure = Some(ReplayError::Stopping);
                 return ControlFlow::Break(());
             }
-            let done = Progress { done: up_to - self.from, total: end.max(up_to) - self.from };
-            let going_on = (self.progress)(done);
+            let going_on = self.progress(up_to, end);
             if going_on.is_break() {
                 failure = Some(ReplayError::GivenUp);
             }

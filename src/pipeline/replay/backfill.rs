@@ -92,6 +92,12 @@ impl Pipeline {
         })
     }
 
+    /// The sequence number of the first event that the metric called `name` counts.
+    #[must_use]
+    pub fn counts_from(&self, name: &str) -> Option<u64> {
+        self.inner.metrics.origin(name).map(|it| it.from)
+    }
+
     /// Counts the past of every metric that waits for it.
     fn backfill(&self) {
         while let Some((window, names)) = self.next_backfill() {
