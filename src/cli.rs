@@ -48,7 +48,7 @@ enum Command {
     Run(run::Args),
     /// Send a believable stream of events to a server, to see it alive
     Demo(demo::Args),
-    /// Check, test and explain metric rules
+    /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
     /// Check and show the configuration

@@ -1,5 +1,7 @@
 //! The client side of the server's API.
 
+mod stream;
+
 use super::{Error, Session};
 use crate::config;
 use reqwest::{Method, StatusCode, header};
@@ -25,7 +27,7 @@ pub(super) struct Args {
         help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
     )]
     pub(super) token: Option<String>,
-    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export: 60]
+    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export, replay: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
 }
