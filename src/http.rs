@@ -15,6 +15,7 @@ mod home;
 mod instruments;
 mod metrics;
 mod openapi;
+mod openmetrics;
 mod params;
 mod query;
 mod replay;
@@ -35,6 +36,7 @@ use crate::tokens::Tokens;
 use axum::Router;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The bounds of the HTTP surface.
@@ -91,7 +93,12 @@ struct State {
     bodies: Arc<body::Budget>,
     stopping: CancellationToken,
     openapi: Bytes,
+    /// Places for exports of OpenMetrics.
+    chronicles: Arc<Semaphore>,
 }
+
+/// Exports of OpenMetrics that may be under way at once: each is a thread's work.
+const CHRONICLES: usize = 2;
 
 /// The router over all routes and their aliases. Its clones share everything.
 pub fn router(parts: Parts) -> Router {
@@ -103,6 +110,7 @@ pub fn router(parts: Parts) -> Router {
         config,
         stopping,
         openapi: openapi::document(),
+        chronicles: Arc::new(Semaphore::new(CHRONICLES)),
     };
     endpoint::router(&Arc::new(state), &metrics)
 }

@@ -15,6 +15,7 @@ mod gzip;
 mod histogram;
 mod origin;
 mod own;
+mod past;
 mod render;
 mod series;
 mod shadow;
@@ -25,6 +26,7 @@ mod zero;
 
 pub use origin::Origin;
 pub use own::Own;
+pub use past::Past;
 pub use render::{Audience, Rendered, Scraper};
 pub use shadow::{Difference, Example, Shadow};
 pub use snapshot::RestoreError;

@@ -11,6 +11,7 @@
 //!   refused.
 
 mod answers;
+mod chronicle;
 mod own;
 mod queue;
 mod reload;
@@ -18,6 +19,7 @@ mod replay;
 mod scrape;
 mod writer;
 
+pub use chronicle::{Chronicle, ChronicleError};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use scrape::ScrapeFormat;

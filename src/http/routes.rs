@@ -3,7 +3,9 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
-use super::{admin, events, health, home, metrics, openapi, replay, rules, status, tokens};
+use super::{
+    admin, events, health, home, metrics, openapi, openmetrics, replay, rules, status, tokens,
+};
 use crate::tokens::Role;
 use axum::body::Body;
 use axum::http::{Method, Response};
@@ -41,6 +43,7 @@ pub(super) enum Rendering {
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
+const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
 /// All routes. Docs, description and tests follow this table.
@@ -111,6 +114,14 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(replay::replay(it)),
         aliases: &[],
         summary: "Count the past by the rules in force",
+    },
+    Route {
+        methods: GET_OR_POST,
+        path: "/api/v1/export/openmetrics",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(openmetrics::export(it)),
+        aliases: &[],
+        summary: "Export the past as it would have been scraped, as OpenMetrics with timestamps",
     },
     Route {
         methods: GET,

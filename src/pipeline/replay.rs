@@ -217,7 +217,7 @@ impl Pipeline {
 }
 
 /// The units that `names` mean.
-fn chosen(rules: &RuleSet, names: &[String]) -> Result<Vec<Unit>, ReplayError> {
+pub(super) fn chosen(rules: &RuleSet, names: &[String]) -> Result<Vec<Unit>, ReplayError> {
     let mut units = Vec::new();
     for name in names {
         units.push(rules.unit(name).ok_or_else(|| ReplayError::Unknown(name.clone()))?);
