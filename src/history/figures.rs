@@ -44,10 +44,11 @@ pub(super) struct Numbers {
     kept: Kept,
 }
 
-#[derive(Clone, Debug)]
-enum Kept {
-    All(Vec<f64>),
-    Sketch(Sketch),
+/// All numbers, or the sketch of them once there is one.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    all: Vec<f64>,
+    sketch: Option<Sketch>,
 }
 
 /// How many numbers fell into each bucket: negative ones below 0, 0 in the bucket 0, positive ones above.
@@ -87,13 +88,11 @@ impl Numbers {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
-        match other.kept {
-            Kept::All(numbers) => numbers.into_iter().for_each(|it| self.kept.add(it)),
-            Kept::Sketch(other) => {
-                let sketch = self.kept.sketch();
-                for (bucket, count) in other.0 {
-                    *sketch.0.entry(bucket).or_default() += count;
-                }
+        other.kept.all.into_iter().for_each(|it| self.kept.add(it));
+        if let Some(other) = other.kept.sketch {
+            let sketch = self.kept.sketch();
+            for (bucket, count) in other.0 {
+                *sketch.0.entry(bucket).or_default() += count;
             }
         }
     }
@@ -105,29 +104,23 @@ impl Numbers {
 
     /// Bytes on the heap, about.
     pub(super) fn size_bytes(&self) -> usize {
-        match &self.kept {
-            Kept::All(it) => 8 * it.capacity(),
-            Kept::Sketch(it) => 24 * it.0.len(),
-        }
+        8 * self.kept.all.capacity() + 24 * self.kept.sketch.as_ref().map_or(0, |it| it.0.len())
     }
 
     pub(super) fn figures(self) -> Figures {
-        let Self { count, skipped, sum, extremes, kept } = self;
-        let approximate = matches!(kept, Kept::Sketch(_));
+        let Self { count, skipped, sum, extremes, kept: Kept { mut all, sketch } } = self;
+        all.sort_unstable_by(f64::total_cmp);
+        let at = |rank: u64| match &sketch {
+            Some(it) => it.value(rank),
+            None => all.get(usize::try_from(rank).ok()?).copied(),
+        };
         let quantiles = extremes.map(|(min, max)| {
-            let at = |rank: &dyn Fn(u64) -> f64| {
-                [0.5, 0.95, 0.99].map(|it| interpolate(it, count, rank).clamp(min, max))
-            };
-            match kept {
-                Kept::All(mut all) => {
-                    all.sort_unstable_by(f64::total_cmp);
-                    at(&|rank| usize::try_from(rank).ok().and_then(|it| all.get(it)).map_or(max, |it| *it))
-                }
-                Kept::Sketch(sketch) => at(&|rank| sketch.value(rank).unwrap_or(max)),
-            }
+            let at = |rank| at(rank).unwrap_or(max);
+            [0.5, 0.95, 0.99].map(|it| interpolate(it, count, &at).clamp(min, max))
         });
         let (min, max) = (extremes.map(|it| it.0), extremes.map(|it| it.1));
-        Figures { count, skipped, sum: sum.value(), min, max, quantiles, approximate }
+        let (sum, approximate) = (sum.value(), sketch.is_some());
+        Figures { count, skipped, sum, min, max, quantiles, approximate }
     }
 }
 
@@ -152,31 +145,23 @@ fn interpolate(q: f64, count: u64, at: &dyn Fn(u64) -> f64) -> f64 {
 
 // === impl Kept ===
 
-impl Default for Kept {
-    fn default() -> Self {
-        Self::All(Vec::new())
-    }
-}
-
 impl Kept {
     fn add(&mut self, number: f64) {
-        match self {
-            Self::All(it) if it.len() < EXACT_VALUES => it.push(number),
-            _ => self.sketch().add(number),
+        if self.sketch.is_none() && self.all.len() < EXACT_VALUES {
+            self.all.push(number);
+        } else {
+            self.sketch().add(number);
         }
     }
 
-    /// Itself as a sketch, which it becomes if it is not one.
+    /// The sketch, which is made if there is none.
     fn sketch(&mut self) -> &mut Sketch {
-        if let Self::All(all) = self {
+        let all = std::mem::take(&mut self.all);
+        self.sketch.get_or_insert_with(|| {
             let mut sketch = Sketch::default();
             all.iter().for_each(|it| sketch.add(*it));
-            *self = Self::Sketch(sketch);
-        }
-        match self {
-            Self::Sketch(it) => it,
-            Self::All(_) => unreachable!("it was made a sketch above"),
-        }
+            sketch
+        })
     }
 }
 
@@ -215,7 +200,7 @@ fn middle(bucket: i32) -> f64 {
         return 0.0;
     }
     let exponent = f64::from(bucket.abs() - OFFSET);
-    let middle = 2.0 / (GAMMA + 1.0) * (exponent * GAMMA.ln()).exp();
+    let middle = (2.0 / (GAMMA + 1.0) * (exponent * GAMMA.ln()).exp()).min(f64::MAX);
     if bucket < 0 { -middle } else { middle }
 }
 
@@ -302,7 +287,8 @@ mod tests {
                 let found = middle(bucket(number));
                 let error = ((found - number) / number).abs();
                 // The smallest doubles have too few digits to be told apart better.
-                let allowed = if number.abs() < f64::MIN_POSITIVE { 1.0 } else { SKETCH_ERROR * 1.001 };
+                let allowed =
+                    if number.abs() < f64::MIN_POSITIVE { 1.0 } else { SKETCH_ERROR * 1.001 };
                 assert!(error <= allowed, "{number}: {found}");
                 assert_eq!(bucket(number) < 0, number < 0.0);
             }

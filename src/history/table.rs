@@ -165,17 +165,21 @@ impl Table {
             return;
         }
         self.lossy = true;
-        let mut counts: Vec<u64> = self.groups.values().map(|it| it.count).collect();
-        let middle = counts.len() / 2;
-        let (_, bound, _) = counts.select_nth_unstable(middle);
+        let mut counts: Vec<u64> =
+            self.groups.values().filter(|it| !it.lost).map(|it| it.count).collect();
+        let half = counts.len() / 2;
+        if half == 0 {
+            return;
+        }
+        let (_, bound, _) = counts.select_nth_unstable(half);
         let (bound, closed) = (*bound, self.closed);
         // Of those of the same size as the one in the middle some must go as well.
-        let mut left = middle;
+        let mut left = half;
         self.groups.retain(|_, it| {
-            let small = it.count <= bound && left > 0;
+            let small = !it.lost && it.count <= bound && left > 0;
             left -= usize::from(small);
             if small && closed {
-                // It must not be counted anew.
+                // Its key stays, so that it is not counted anew.
                 (it.lost, it.numbers) = (true, None);
             }
             closed || !small
@@ -188,11 +192,23 @@ impl Table {
         self.bytes = self.groups.iter().map(size).sum();
     }
 
-    /// The keys of the `n` largest groups.
+    /// Bytes that the groups take, about.
+    #[cfg(test)]
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The keys of the `n` largest groups, or of fewer, so that most of the memory is left for what is
+    /// counted of them.
     pub(super) fn largest(&self, n: usize) -> Vec<Key> {
         let mut keys: Vec<_> = self.groups.iter().map(|(key, it)| (it.count, key)).collect();
         keys.sort_unstable_by(|a, b| (b.0, a.1).cmp(&(a.0, b.1)));
-        keys.into_iter().take(n).map(|(_, key)| key.clone()).collect()
+        let mut bytes = 0;
+        let fits = |(_, key): &(u64, &Key)| {
+            bytes += key.len() + GROUP_BYTES;
+            bytes <= self.max_bytes / 4
+        };
+        keys.into_iter().take(n).take_while(fits).map(|(_, key)| key.clone()).collect()
     }
 
     /// The rows, in no order.
@@ -201,7 +217,8 @@ impl Table {
         let counted = groups.into_iter().filter(|(_, it)| it.count > 0 && !it.lost);
         let row = |(key, group): (Key, Group)| {
             let (start, values) = decode(&grouping, &key);
-            let figures = grouping.value.as_ref().map(|_| group.numbers.unwrap_or_default().figures());
+            let figures =
+                grouping.value.as_ref().map(|_| group.numbers.unwrap_or_default().figures());
             Row { start, group: values, count: group.count, figures }
         };
         counted.map(row).collect()
