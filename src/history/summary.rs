@@ -2,7 +2,6 @@
 
 use super::table::{Grouping, Row, Table, start_of};
 use crate::journal::{Journal, Query, QueryError};
-use crate::selector::Path;
 use std::{cmp::Ordering, collections::HashMap, sync::Arc, thread};
 
 /// Bytes of memory that the groups of one summary take at most, besides its rows.
@@ -47,8 +46,7 @@ pub fn summarise(
     order: RowOrder,
     limit: usize,
 ) -> Result<Summary, QueryError> {
-    let only_types = matches!(grouping.by.as_slice(), [] | [Path::Type]);
-    if only_types && grouping.value.is_none() {
+    if grouping.counts_only() {
         return Ok(finish(count(journal, query, grouping)?, order, limit));
     }
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -151,6 +149,7 @@ mod tests {
     use crate::event::{Event, EventId, Time};
     use crate::journal;
     use crate::journal::{DedupConfig, Segment};
+    use crate::selector::Path;
     use crate::store;
     use crate::store::Store;
     use std::time::Duration;

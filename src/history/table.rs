@@ -20,6 +20,14 @@ pub struct Grouping {
     pub value: Option<Path>,
 }
 
+impl Grouping {
+    /// Whether it can be answered by counting types, for which the journal need not read events.
+    #[must_use]
+    pub fn counts_only(&self) -> bool {
+        matches!(self.by.as_slice(), [] | [Path::Type]) && self.value.is_none()
+    }
+}
+
 /// A group: the start of its interval, and its values. Encoded, so that a look-up copies nothing.
 type Key = Box<[u8]>;
 

@@ -100,6 +100,16 @@ fn list(name: &str, value: &str) -> Result<Vec<String>, ApiError> {
     Ok(names)
 }
 
+/// The parts between commas that are not within quotes.
+pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let parts = text.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    parts.map(str::trim).filter(|it| !it.is_empty())
+}
+
 pub(super) fn limit_of(value: &str, max: usize) -> Result<usize, ApiError> {
     let limit = value.parse().ok().filter(|it| (1..=max).contains(it));
     limit.ok_or_else(|| {
