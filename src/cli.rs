@@ -6,6 +6,9 @@ mod config;
 mod deliver;
 mod demo;
 mod error;
+mod export;
+mod filter;
+mod import;
 mod pairs;
 mod progress;
 mod rules;
@@ -48,6 +51,12 @@ enum Command {
     Run(run::Args),
     /// Send a believable stream of events to a server, to see it alive
     Demo(demo::Args),
+    /// Write what the server knows into files
+    #[command(subcommand)]
+    Export(export::Command),
+    /// Bring events from elsewhere
+    #[command(subcommand)]
+    Import(import::Command),
     /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
@@ -94,6 +103,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
+        Command::Export(command) => export::run(&command, session),
+        Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),

@@ -51,8 +51,8 @@ pub(super) async fn export(mut call: Call) -> Result<Response<Body>, ApiError> {
         let text = text.map_err(|_| ApiError::bad_request("invalid_rules", "no UTF-8 text"))?;
         order.rules = Some(text.to_owned());
     }
-    let place = Arc::clone(&call.state.chronicles).try_acquire_owned().map_err(|_| {
-        let message = "two exports are under way: try again when one has ended";
+    let place = Arc::clone(&call.state.exports).try_acquire_owned().map_err(|_| {
+        let message = "too many exports at once: try again when one has ended";
         ApiError::unavailable("busy", message)
     })?;
     let (send, mut parts) = mpsc::channel(CHUNKS);

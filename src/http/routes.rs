@@ -4,7 +4,8 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, health, home, metrics, openapi, openmetrics, replay, rules, status, tokens,
+    admin, events, export, health, home, metrics, openapi, openmetrics, replay, rules, status,
+    summary, tokens,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -71,6 +72,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(events::list(it)),
         aliases: &[("/api/events", Rendering::History)],
         summary: "List events",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events/summary",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(summary::summary(it)),
+        aliases: &[("/api/events/summary", Rendering::Canonical)],
+        summary: "Count events, and sum a number up, by group and interval",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events/export",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(export::export(it)),
+        aliases: &[("/api/events/export", Rendering::Canonical)],
+        summary: "Export events as NDJSON, JSON or CSV",
     },
     Route {
         methods: GET,

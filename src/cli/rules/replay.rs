@@ -86,7 +86,13 @@ pub(super) fn run(args: &Replay, session: &mut Session) -> Result<(), Error> {
     let body = Some(("application/json", body));
     let request = Request { method: Method::POST, path: "/api/v1/rules/replay", body };
     let mut reader = Reader { progress: None, rest: Vec::new(), result: None };
-    let read = block_on(client.stream(&request, &mut |piece| reader.read(piece, session)));
+    let read = block_on(async {
+        let mut stream = client.open(&request, session).await?;
+        while let Some(piece) = stream.chunk().await? {
+            reader.read(&piece, session)?;
+        }
+        Ok(())
+    });
     if let Some(progress) = &mut reader.progress {
         progress.finish(session);
     }
