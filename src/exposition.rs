@@ -17,8 +17,11 @@ mod text;
 
 pub use dated::Dated;
 pub use encoder::Encoder;
-pub use families::{MetricFamily, OwnedExemplar, Sample, encode_families};
+pub use families::{
+    MetricFamily, OwnedExemplar, Sample, encode_families, encode_samples, exposed_name,
+};
 pub use format::{Escaping, Format, FormatKind, negotiate};
+pub use names::{block as escaped_block, metric as escaped_name, pairs as label_pairs};
 
 /// What an encoder writes beyond what a format demands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -117,6 +120,44 @@ pub struct HistogramView<'a> {
     pub native: Option<NativeView<'a>>,
 }
 
+/// One histogram as somebody else counted it: cumulative, perhaps in fractions, perhaps without sense.
+#[derive(Clone, Copy, Debug)]
+pub struct CumulativeView<'a> {
+    /// The number of observations.
+    pub count: f64,
+    /// The sum of all observations.
+    pub sum: f64,
+    /// Whether counts may be fractions, which protobuf tells apart.
+    pub float: bool,
+    /// The upper bounds of the classic buckets, ascending, without `+Inf`.
+    pub bounds: &'a [f64],
+    /// Observations up to each bound, and as the last element in all.
+    pub cumulative: &'a [f64],
+    /// When it was created, in milliseconds since the epoch.
+    pub created_ms: Option<i64>,
+    /// An exemplar per bucket; may be shorter than `cumulative`.
+    pub exemplars: &'a [Option<Exemplar<'a>>],
+    /// The native buckets, which only protobuf can carry.
+    pub native: Option<FloatNativeView<'a>>,
+}
+
+/// The native buckets of a histogram whose counts may be fractions.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatNativeView<'a> {
+    /// The resolution, as in [`NativeView`].
+    pub schema: i32,
+    /// The width of the zero bucket.
+    pub zero_threshold: f64,
+    /// Observations in the zero bucket.
+    pub zero_count: f64,
+    /// Index and count of the buckets of positive values, ascending by index.
+    pub positive: &'a [(i32, f64)],
+    /// Index and count of the buckets of negative values, ascending by index.
+    pub negative: &'a [(i32, f64)],
+    /// Exemplars that belong to no classic bucket.
+    pub exemplars: &'a [Exemplar<'a>],
+}
+
 /// The native (exponential) buckets of a histogram.
 #[derive(Clone, Copy, Debug)]
 pub struct NativeView<'a> {
@@ -130,6 +171,27 @@ pub struct NativeView<'a> {
     pub positive: &'a [(i32, u64)],
     /// Index and count of the buckets of negative values, ascending by index.
     pub negative: &'a [(i32, u64)],
+}
+
+/// A family that somebody else than the caller of the encoder knows how to write.
+pub trait Writable {
+    /// What is said once.
+    fn head(&self) -> FamilyHead<'_>;
+
+    /// Writes the samples, without beginning or ending the family. Calls `pause` between them, so that
+    /// what is complete can be taken away.
+    fn write(&self, encoder: &mut Encoder, pause: &mut dyn FnMut(&mut Encoder));
+}
+
+/// A family that stands on a page before others are added.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'a> {
+    /// Its name, as [`FamilyHead::name`].
+    pub name: &'a str,
+    /// Its type.
+    pub kind: Kind,
+    /// The names of all labels that its series may have.
+    pub labels: &'a [String],
 }
 
 #[cfg(test)]

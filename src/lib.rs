@@ -9,6 +9,7 @@ pub mod codec;
 pub mod config;
 pub mod event;
 pub mod exposition;
+pub mod groups;
 pub mod history;
 pub mod http;
 pub mod journal;

@@ -1,7 +1,7 @@
 //! One encoder for all formats.
 
 use super::{
-    Exemplar, FamilyHead, Format, FormatKind, HistogramView, Options, SummaryView,
+    CumulativeView, Exemplar, FamilyHead, Format, FormatKind, HistogramView, Options, SummaryView,
     protobuf::Protobuf, text::Text,
 };
 
@@ -92,6 +92,14 @@ impl Encoder {
         match &mut self.inner {
             Inner::Text(it) => it.histogram(labels, view),
             Inner::Protobuf(it) => it.histogram(labels, view),
+        }
+    }
+
+    /// Writes a histogram (or gauge histogram) that somebody else counted.
+    pub fn cumulative(&mut self, labels: &str, view: &CumulativeView<'_>) {
+        match &mut self.inner {
+            Inner::Text(it) => it.cumulative(labels, view),
+            Inner::Protobuf(it) => it.cumulative(labels, view),
         }
     }
 

@@ -57,15 +57,21 @@ pub fn encode_families(encoder: &mut Encoder, families: &[MetricFamily]) {
             unit: family.unit.as_deref(),
             quoted_labels: quoted_labels(family),
         });
-        for series in assemble(family) {
-            series.encode(encoder, family.kind);
-        }
+        encode_samples(encoder, family);
         encoder.end_family();
     }
 }
 
+/// Writes what stands between the beginning of a family and its end.
+pub fn encode_samples(encoder: &mut Encoder, family: &MetricFamily) {
+    for series in assemble(family) {
+        series.encode(encoder, family.kind);
+    }
+}
+
 /// The name of the family in text 0.0.4.
-fn exposed_name(family: &MetricFamily) -> Cow<'_, str> {
+#[must_use]
+pub fn exposed_name(family: &MetricFamily) -> Cow<'_, str> {
     let suffix = match family.kind {
         Kind::Counter => "_total",
         Kind::Info => "_info",

@@ -5,7 +5,8 @@ use crate::labels;
 use std::{borrow::Cow, fmt::Write as _};
 
 /// A metric name as `escaping` writes it, without quotes.
-pub(super) fn metric(name: &str, escaping: Escaping) -> Cow<'_, str> {
+#[must_use]
+pub fn metric(name: &str, escaping: Escaping) -> Cow<'_, str> {
     escape(name, escaping, labels::is_metric_name(name), |c| c == ':')
 }
 
@@ -47,7 +48,7 @@ fn escape(
 }
 
 /// The labels of a block, in order: unescaped name and *escaped* value, where a name may be quoted.
-pub(super) fn pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+pub fn pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     let mut rest = labels::inner(block);
     std::iter::from_fn(move || {
         let (name, tail) = match rest.strip_prefix('"') {
@@ -68,7 +69,8 @@ pub(super) fn pairs(block: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
 
 /// `block` with its names as `escaping` writes them. Of two labels whose names fall together the first
 /// stays: a repeated name would cost the reader the whole page.
-pub(super) fn block(block: &str, escaping: Escaping) -> Cow<'_, str> {
+#[must_use]
+pub fn block(block: &str, escaping: Escaping) -> Cow<'_, str> {
     if escaping == Escaping::AllowUtf8 {
         return Cow::Borrowed(block);
     }

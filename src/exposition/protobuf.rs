@@ -3,6 +3,8 @@
 //! The messages are few and small, so they are written by hand. A message stands in the buffer after one
 //! byte for its length; the length is set when it is known, and what follows moves up if it needs more.
 
+mod cumulative;
+
 use super::{
     Escaping, Exemplar, FamilyHead, Format, HistogramView, Kind, NativeView, SummaryView, names,
     text,

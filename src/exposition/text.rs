@@ -1,8 +1,8 @@
 //! The text formats: Prometheus text 0.0.4 and 1.0.0, OpenMetrics 1.0.
 
 use super::{
-    Escaping, Exemplar, FamilyHead, Format, HistogramView, Kind, Options, SummaryView, names,
-    number,
+    CumulativeView, Escaping, Exemplar, FamilyHead, Format, HistogramView, Kind, Options,
+    SummaryView, names, number,
 };
 use crate::labels;
 use std::borrow::Cow;
@@ -194,6 +194,28 @@ impl Text {
             self.out.push(b'\n');
         }
         self.sum_and_count(block, view.sum, view.count);
+        self.created(block, view.created_ms);
+    }
+
+    pub(super) fn cumulative(&mut self, block: &str, view: &CumulativeView<'_>) {
+        let block = &*self.rewritten(block);
+        self.prepare(view.bounds);
+        for (at, (le, count)) in self.les.iter().zip(view.cumulative).enumerate() {
+            open_series(&mut self.out, &self.bucket, self.quoted, block);
+            self.out.extend_from_slice(le);
+            number::value(&mut self.out, *count);
+            if self.extras {
+                let exemplar = view.exemplars.get(at).and_then(Option::as_ref);
+                exemplar_at(&mut self.out, self.escaping, exemplar);
+            }
+            self.out.push(b'\n');
+        }
+        series(&mut self.out, &self.sum, self.quoted, block);
+        number::value(&mut self.out, view.sum);
+        self.out.push(b'\n');
+        series(&mut self.out, &self.count, self.quoted, block);
+        number::value(&mut self.out, view.count);
+        self.out.push(b'\n');
         self.created(block, view.created_ms);
     }
 

@@ -1,0 +1,84 @@
+//! Why a push is rejected, in the words of the Pushgateway. Clients match what stands before the first
+//! colon; the rest is for people.
+
+use crate::exposition;
+use crate::exposition::Kind;
+use crate::labels;
+use crate::push::Value;
+
+/// Errors that are told at once.
+pub(super) const MAX_ERRORS: usize = 10;
+
+/// Characters of a metric that an error shows.
+const MAX_METRIC_CHARS: usize = 1000;
+
+pub(super) const TIMESTAMPS: &str = "pushed metrics must not have timestamps";
+pub(super) const TWICE: &str = "was collected before with the same name and label values";
+
+/// Why a push was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
+pub struct Rejected(pub(super) String);
+
+impl Rejected {
+    pub(super) fn new(mut errors: Vec<String>) -> Self {
+        if errors.len() == 1 {
+            return Self(errors.pop().unwrap_or_default());
+        }
+        errors.truncate(MAX_ERRORS);
+        Self(format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* ")))
+    }
+}
+
+pub(super) fn kind(it: Kind) -> &'static str {
+    match it {
+        Kind::Counter => "COUNTER",
+        Kind::Gauge | Kind::Info | Kind::StateSet => "GAUGE",
+        Kind::Untyped => "UNTYPED",
+        Kind::Summary => "SUMMARY",
+        Kind::Histogram => "HISTOGRAM",
+        Kind::GaugeHistogram => "GAUGE_HISTOGRAM",
+    }
+}
+
+pub(super) fn own(name: &str) -> String {
+    format!("metric family {name:?} is one of the server's own; push it under another name")
+}
+
+pub(super) fn other_type(name: &str, found: Kind, expected: Kind) -> String {
+    let (found, expected) = (kind(found), kind(expected));
+    format!("gathered metric family {name} has type {found} but should have {expected}")
+}
+
+/// `collected metric "m" { label:{name:"job"  value:"j"}  gauge:{value:1}}`.
+pub(super) fn metric(name: &str, block: &str, value: &Value, kind: Kind) -> String {
+    let mut inner = String::new();
+    for (name, value) in exposition::label_pairs(block) {
+        let value = labels::unescape_value(value);
+        inner.push_str(&format!("label:{{name:{name:?}  value:{value:?}}}  "));
+    }
+    match value {
+        Value::Number(it) => {
+            let field = match kind {
+                Kind::Counter => "counter",
+                Kind::Untyped => "untyped",
+                _ => "gauge",
+            };
+            inner.push_str(&format!("{field}:{{value:{it}}}"));
+        }
+        Value::Summary(it) => {
+            let (count, sum) = (it.count, it.sum);
+            inner.push_str(&format!("summary:{{sample_count:{count}  sample_sum:{sum}}}"));
+        }
+        Value::Histogram(it) => {
+            let (count, sum) = (it.count, it.sum);
+            inner.push_str(&format!("histogram:{{sample_count:{count}  sample_sum:{sum}}}"));
+        }
+        Value::Mismatch => inner.truncate(inner.trim_end().len()),
+    }
+    if let Some((at, _)) = inner.char_indices().nth(MAX_METRIC_CHARS) {
+        inner.truncate(at);
+        inner.push_str("...");
+    }
+    format!("collected metric {name:?} {{ {inner}}}")
+}
