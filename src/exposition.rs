@@ -16,7 +16,7 @@ mod text;
 
 pub use encoder::Encoder;
 pub use families::{
-    MetricFamily, OwnedExemplar, Sample, encode_families, encode_samples, exposed_name,
+    MetricFamily, OwnedExemplar, Sample, encode_families, encode_family, exposed_name,
 };
 pub use format::{Escaping, Format, FormatKind, negotiate};
 pub use names::{block as escaped_block, metric as escaped_name, pairs as label_pairs};
@@ -180,6 +180,11 @@ pub trait Writable {
     /// what is complete can be taken away.
     fn write(&self, encoder: &mut Encoder, pause: &mut dyn FnMut(&mut Encoder));
 }
+
+/// Chooses the families that are to stand on a page beside those that do already, and gives them, sorted by
+/// name, to its second argument. One whose name is taken goes on where the other ends.
+pub type Others<'a> =
+    &'a (dyn Fn(&[Taken<'_>], &mut dyn FnMut(&[&dyn Writable])) + Send + Sync + 'a);
 
 /// A family that stands on a page before others are added.
 #[derive(Clone, Copy, Debug)]
