@@ -186,6 +186,11 @@ pub trait Writable {
 pub type Others<'a> =
     &'a (dyn Fn(&[Taken<'_>], &mut dyn FnMut(&[&dyn Writable])) + Send + Sync + 'a);
 
+/// The [`Others`] of a page that has none.
+pub fn no_others(_: &[Taken<'_>], show: &mut dyn FnMut(&[&dyn Writable])) {
+    show(&[]);
+}
+
 /// A family that stands on a page before others are added.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken<'a> {
