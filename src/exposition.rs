@@ -18,9 +18,10 @@ mod text;
 pub use dated::Dated;
 pub use encoder::Encoder;
 pub use families::{
-    MetricFamily, OwnedExemplar, Sample, encode_families, encode_samples, exposed_name,
+    MetricFamily, OwnedExemplar, Sample, encode_families, encode_family, exposed_name,
 };
 pub use format::{Escaping, Format, FormatKind, negotiate};
+pub use number::label as write_number;
 pub use names::{block as escaped_block, metric as escaped_name, pairs as label_pairs};
 
 /// What an encoder writes beyond what a format demands.
@@ -181,6 +182,16 @@ pub trait Writable {
     /// Writes the samples, without beginning or ending the family. Calls `pause` between them, so that
     /// what is complete can be taken away.
     fn write(&self, encoder: &mut Encoder, pause: &mut dyn FnMut(&mut Encoder));
+}
+
+/// Chooses the families that are to stand on a page beside those that do already, and gives them, sorted by
+/// name, to its second argument. One whose name is taken goes on where the other ends.
+pub type Others<'a> =
+    &'a (dyn Fn(&[Taken<'_>], &mut dyn FnMut(&[&dyn Writable])) + Send + Sync + 'a);
+
+/// The [`Others`] of a page that has none.
+pub fn no_others(_: &[Taken<'_>], show: &mut dyn FnMut(&[&dyn Writable])) {
+    show(&[]);
 }
 
 /// A family that stands on a page before others are added.

@@ -10,15 +10,48 @@
 //! - What is to be made durable comes back as after-images ([`Write`]). Every one carries the version of its
 //!   group, so that an older one can be told from a newer one.
 
+mod apply;
+mod check;
+mod encode;
 mod group;
+mod index;
+mod own;
+mod page;
 mod prepare;
 mod reject;
 mod series;
+mod stored;
 
+pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
+pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
 pub use series::{Sample, Samples};
+pub use stored::{LoadError, version};
+
+use crate::exposition::Kind;
+use crate::push::{Family, Grouping};
+use crate::store::Table;
+use group::ByKey;
+use hashbrown::HashMap;
+use index::Index;
+use own::Own;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// How pushes are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Whether a push that disagrees with what is stored is rejected. If not, it is taken, and what disagrees
+    /// is left out of the page. Default true.
+    pub check: bool,
+}
 
 /// What a push does to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,3 +63,154 @@ pub enum Op {
     /// Removes the group.
     Delete,
 }
+
+/// The families that the page has from elsewhere: type and label names by name.
+pub type Foreign = HashMap<String, (Kind, Vec<String>)>;
+
+/// The write side.
+#[derive(Debug)]
+pub struct Groups {
+    view: View,
+    index: Index,
+    foreign: Foreign,
+    /// Of the last change.
+    version: u64,
+}
+
+/// The read side. Clones share it.
+#[derive(Clone, Debug)]
+pub struct View {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Sorted by key. The lock is held to copy pointers.
+    groups: Mutex<BTreeSet<ByKey>>,
+    /// Counts changes, so that a rendered page is known to be stale.
+    changes: AtomicU64,
+    series: AtomicU64,
+    twins: Arc<AtomicBool>,
+    hash_key: (u64, u64),
+    config: Config,
+    own: Own,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { check: true }
+    }
+}
+
+// === impl Groups ===
+
+impl Groups {
+    /// The groups that `table` holds. `hash_key` is random, so that nobody can aim at a collision.
+    ///
+    /// # Errors
+    ///
+    /// The table cannot be read, or a group is damaged.
+    pub fn load(table: &Table, config: Config, hash_key: (u64, u64)) -> Result<Self, LoadError> {
+        let mut index = Index::new(hash_key);
+        let (groups, version) = stored::load(table, &mut index)?;
+        let shared = Shared {
+            groups: Mutex::default(),
+            changes: AtomicU64::new(0),
+            series: AtomicU64::new(0),
+            twins: Arc::clone(&index.twins),
+            hash_key,
+            config,
+            own: Own::default(),
+        };
+        let view = View { shared: Arc::new(shared) };
+        let mut res = Self { view, index, foreign: Foreign::new(), version };
+        let groups = groups.into_iter().map(|it| ByKey(Arc::new(it)));
+        let groups: BTreeSet<_> =
+            groups.inspect(|it| res.index.replace(None, Some(&it.0))).collect();
+        *res.view.lock() = groups;
+        res.changed();
+        Ok(res)
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Says which families the page has from elsewhere from now on. No push may disagree with them.
+    pub fn set_foreign(&mut self, foreign: Foreign) {
+        self.foreign = foreign;
+    }
+
+    fn changed(&self) {
+        self.view.shared.series.store(self.index.len() as u64, Ordering::Relaxed);
+        self.view.shared.changes.fetch_add(1, Ordering::Release);
+    }
+}
+
+// === impl View ===
+
+impl View {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ByKey>> {
+        self.shared.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a push of `families` to the group that `grouping` names. Does what can be done without the
+    /// other groups.
+    #[must_use]
+    pub fn prepare(&self, op: Op, grouping: &Grouping, families: Vec<Family>) -> Push {
+        Push::new(self.shared.hash_key, op, grouping, families)
+    }
+
+    /// How pushes are judged.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.shared.config
+    }
+
+    /// Counts changes: a page that was rendered at this count is not stale.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::Acquire)
+    }
+
+    /// All groups, sorted by labels.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<Group>> {
+        self.lock().iter().map(|it| Arc::clone(&it.0)).collect()
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many metrics there are, a histogram or summary being one; the two times of a group are one.
+    #[must_use]
+    pub fn series(&self) -> u64 {
+        self.shared.series.load(Ordering::Relaxed)
+    }
+
+    /// The group that `grouping` names.
+    #[must_use]
+    pub fn get(&self, grouping: &Grouping) -> Option<Arc<Group>> {
+        self.by_key(&group::key(grouping.iter()))
+    }
+
+    fn by_key(&self, key: &[u8]) -> Option<Arc<Group>> {
+        self.lock().get(key).map(|it| Arc::clone(&it.0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

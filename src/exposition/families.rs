@@ -50,23 +50,28 @@ pub struct OwnedExemplar {
 /// The samples' own timestamps are left out.
 pub fn encode_families(encoder: &mut Encoder, families: &[MetricFamily]) {
     for family in families {
-        encoder.begin_family(&FamilyHead {
-            name: &exposed_name(family),
-            help: &family.help,
-            kind: family.kind,
-            unit: family.unit.as_deref(),
-            quoted_labels: quoted_labels(family),
-        });
-        encode_samples(encoder, family);
-        encoder.end_family();
+        encode_family(encoder, family, |_| {});
     }
 }
 
-/// Writes what stands between the beginning of a family and its end.
-pub fn encode_samples(encoder: &mut Encoder, family: &MetricFamily) {
+/// Writes `family` as [`encode_families`] does, and what `more` writes as part of it.
+pub fn encode_family(
+    encoder: &mut Encoder,
+    family: &MetricFamily,
+    more: impl FnOnce(&mut Encoder),
+) {
+    encoder.begin_family(&FamilyHead {
+        name: &exposed_name(family),
+        help: &family.help,
+        kind: family.kind,
+        unit: family.unit.as_deref(),
+        quoted_labels: quoted_labels(family),
+    });
     for series in assemble(family) {
         series.encode(encoder, family.kind);
     }
+    more(encoder);
+    encoder.end_family();
 }
 
 /// The name of the family in text 0.0.4.

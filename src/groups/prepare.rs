@@ -304,9 +304,7 @@ pub(super) fn hash_of_block(key: HashKey, family: &str, block: &str, scratch: &m
 
 fn fits(kind: Kind, value: &Value) -> bool {
     match value {
-        Value::Number(_) => {
-            !matches!(kind, Kind::Summary | Kind::Histogram | Kind::GaugeHistogram)
-        }
+        Value::Number(_) => !matches!(kind, Kind::Summary | Kind::Histogram | Kind::GaugeHistogram),
         Value::Summary(_) => kind == Kind::Summary,
         Value::Histogram(_) => matches!(kind, Kind::Histogram | Kind::GaugeHistogram),
         Value::Mismatch => false,

@@ -292,16 +292,15 @@ mod tests {
         let counter = metric(Value::Number(2.0));
         check(
             Kind::Counter,
-            &Metric {
-                created_ms: Some(5),
-                exemplar: Some(Box::new(exemplar.clone())),
-                ..counter
-            },
+            &Metric { created_ms: Some(5), exemplar: Some(Box::new(exemplar.clone())), ..counter },
         );
         let quantiles = vec![(0.5, 1.0), (0.9, f64::INFINITY)];
         check(Kind::Summary, &metric(Value::Summary(Summary { count: 3, sum: -0.5, quantiles })));
-        let bucket =
-            |bound, cumulative| Bucket { bound, cumulative, exemplar: Some(exemplar.clone().into()) };
+        let bucket = |bound, cumulative| Bucket {
+            bound,
+            cumulative,
+            exemplar: Some(exemplar.clone().into()),
+        };
         let native = Native {
             schema: -4,
             zero_threshold: 1e-9,

@@ -7,11 +7,12 @@ use super::series::{Exemplar, Extra, Series};
 use super::{Metrics, View, has_series};
 use crate::exposition;
 use crate::exposition::{
-    Encoder, FamilyHead, Format, HistogramView, Kind, MetricFamily, NativeView, Options,
+    Encoder, FamilyHead, Format, HistogramView, Kind, MetricFamily, NativeView, Options, Others,
+    Taken, Writable,
 };
 use crate::rules::{FamilyKind, FamilySpec, HistogramSpec};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Bytes after which a chunk is handed on.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -45,7 +46,8 @@ pub struct Rendered {
 
 impl Metrics {
     /// Renders the page as of `now_ms`, in `format`, compressed if `gzip`; `held` shows held series at 0.
-    /// `own` are the server's own families. Takes a while with many series: call it off the reactor.
+    /// `own` are the server's own families; `others` chooses what else is to stand there. Takes a while with
+    /// many series: call it off the reactor.
     #[must_use]
     pub fn render(
         &self,
@@ -53,12 +55,22 @@ impl Metrics {
         held: bool,
         now_ms: i64,
         own: &[MetricFamily],
+        others: Others<'_>,
     ) -> Rendered {
         let options = Options { created_series: self.shared.config.created_series };
         let view = self.shared.view.load();
+        let taken = taken(&view, own);
+        let taken: Vec<_> = taken
+            .iter()
+            .map(|(name, kind, labels)| Taken { name, kind: *kind, labels })
+            .collect();
         let page = |push: &mut dyn FnMut(Vec<u8>)| {
-            let encoder = Encoder::new(format, options);
-            Page { view: &view, held, now_ms, encoder, push }.render(own);
+            let mut page = Some((Encoder::new(format, options), push));
+            others(&taken, &mut |others| {
+                if let Some((encoder, push)) = page.take() {
+                    Page { view: &view, held, now_ms, encoder, push }.render(own, others);
+                }
+            });
         };
         let chunks: Vec<Bytes> = if gzip {
             gzip::compress(std::thread::available_parallelism().map_or(1, usize::from), page)
@@ -72,6 +84,21 @@ impl Metrics {
     }
 }
 
+/// Name, type and label names of the families that stand on every page.
+fn taken<'a>(view: &'a View, own: &'a [MetricFamily]) -> Vec<(Cow<'a, str>, Kind, &'a [String])> {
+    let rules = view.families.iter().map(|it| &it.spec);
+    let rules = rules.map(|it| (it.name.as_str().into(), kind_of(it), it.labels.as_slice()));
+    rules.chain(own.iter().map(|it| (exposition::exposed_name(it), it.kind, &[][..]))).collect()
+}
+
+fn kind_of(spec: &FamilySpec) -> Kind {
+    match spec.kind {
+        FamilyKind::Counter => Kind::Counter,
+        FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
+        FamilyKind::Histogram(_) => Kind::Histogram,
+    }
+}
+
 struct Page<'a> {
     view: &'a View,
     held: bool,
@@ -81,15 +108,30 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn render(mut self, own: &[MetricFamily]) {
+    /// `others` are sorted by name, as the families of the rules are.
+    fn render(mut self, own: &[MetricFamily], others: &[&dyn Writable]) {
+        let mut own: Vec<_> =
+            own.iter().map(|it| (exposition::exposed_name(it), Some(it))).collect();
+        let mut others = others.iter().copied().peekable();
         for it in self.view.families.iter().filter(|it| !it.data.is_hidden()) {
+            while let Some(it) = others.next_if(|other| other.head().name < it.spec.name.as_str()) {
+                self.other(it, &mut own);
+            }
+            let more = others.next_if(|other| other.head().name == it.spec.name);
             if has_series(&it.spec.kind) {
-                self.family(it);
+                self.family(it, more);
             } else {
-                self.span_gauge(&it.spec);
+                self.span_gauge(&it.spec, more);
             }
         }
-        exposition::encode_families(&mut self.encoder, own);
+        for it in others {
+            self.other(it, &mut own);
+        }
+        for (_, it) in own {
+            if let Some(it) = it {
+                exposition::encode_family(&mut self.encoder, it, |_| {});
+            }
+        }
         self.encoder.finish();
         let rest = self.encoder.take();
         if !rest.is_empty() {
@@ -97,7 +139,29 @@ impl Page<'_> {
         }
     }
 
-    fn family(&mut self, family: &family::Shared) {
+    /// A family from elsewhere; together with one of our own if there is one of that name.
+    fn other(&mut self, it: &dyn Writable, own: &mut [(Cow<'_, str>, Option<&MetricFamily>)]) {
+        let head = it.head();
+        let ours = own.iter_mut().find(|(name, _)| *name == head.name);
+        if let Some(ours) = ours.and_then(|it| it.1.take()) {
+            let push = &mut self.push;
+            exposition::encode_family(&mut self.encoder, ours, |encoder| {
+                it.write(encoder, &mut |encoder| hand_on(encoder, push));
+            });
+            return;
+        }
+        self.encoder.begin_family(&head);
+        self.more(it);
+        self.encoder.end_family();
+        hand_on(&mut self.encoder, self.push);
+    }
+
+    fn more(&mut self, it: &dyn Writable) {
+        let push = &mut self.push;
+        it.write(&mut self.encoder, &mut |encoder| hand_on(encoder, push));
+    }
+
+    fn family(&mut self, family: &family::Shared, more: Option<&dyn Writable>) {
         let spec = &family.spec;
         let ttl_ms = spec.ttl.map(millis);
         let mut begun = false;
@@ -107,29 +171,30 @@ impl Page<'_> {
                 return;
             }
             if !std::mem::replace(&mut begun, true) {
-                self.begin(spec);
+                self.begin(spec, more);
             }
             self.series(spec, series);
-            self.hand_on();
+            hand_on(&mut self.encoder, self.push);
         });
+        self.end(spec, begun, more);
+    }
+
+    fn begin(&mut self, spec: &FamilySpec, more: Option<&dyn Writable>) {
+        let head = FamilyHead::new(&spec.name, &spec.help, kind_of(spec));
+        let quoted_labels = more.is_some_and(|it| it.head().quoted_labels);
+        self.encoder.begin_family(&FamilyHead { quoted_labels, ..head });
+    }
+
+    /// Writes what there is `more` of a family, and ends it if it was begun.
+    fn end(&mut self, spec: &FamilySpec, mut begun: bool, more: Option<&dyn Writable>) {
+        if let Some(it) = more {
+            if !std::mem::replace(&mut begun, true) {
+                self.begin(spec, more);
+            }
+            self.more(it);
+        }
         if begun {
             self.encoder.end_family();
-        }
-    }
-
-    fn begin(&mut self, spec: &FamilySpec) {
-        let kind = match spec.kind {
-            FamilyKind::Counter => Kind::Counter,
-            FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
-            FamilyKind::Histogram(_) => Kind::Histogram,
-        };
-        self.encoder.begin_family(&FamilyHead::new(&spec.name, &spec.help, kind));
-    }
-
-    fn hand_on(&mut self) {
-        if self.encoder.buffered() >= CHUNK_BYTES {
-            let chunk = self.encoder.replace(Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8));
-            (self.push)(chunk);
         }
     }
 
@@ -196,19 +261,27 @@ impl Page<'_> {
         );
     }
 
-    fn span_gauge(&mut self, spec: &FamilySpec) {
+    fn span_gauge(&mut self, spec: &FamilySpec, more: Option<&dyn Writable>) {
         let FamilyKind::SpanGauge(at, gauge) = spec.kind else { return };
         let Some(state) = self.view.spans.get(at) else { return };
         let spans = state.lock();
         let samples = spans.gauge(&state.spec, gauge, self.now_ms);
-        if samples.is_empty() {
-            return;
+        let begun = !samples.is_empty();
+        if begun {
+            self.begin(spec, more);
         }
-        self.begin(spec);
         for (labels, value) in samples {
             self.encoder.gauge(labels, value);
         }
-        self.encoder.end_family();
+        self.end(spec, begun, more);
+    }
+}
+
+/// Hands on what is complete, once it is enough.
+fn hand_on(encoder: &mut Encoder, push: &mut dyn FnMut(Vec<u8>)) {
+    if encoder.buffered() >= CHUNK_BYTES {
+        let chunk = encoder.replace(Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8));
+        push(chunk);
     }
 }
 

@@ -85,6 +85,7 @@ fn fold(rules: &Arc<RuleSet>, test: &RuleTest) -> String {
         false,
         now.as_millis(),
         &[],
+        &crate::exposition::no_others,
     );
     String::from_utf8_lossy(&rendered.chunks.concat()).into_owned()
 }

@@ -1,0 +1,227 @@
+//! A push is applied: validated, checked, committed.
+
+use super::check;
+use super::group::{ByKey, Content, Group, Part};
+use super::index::Index;
+use super::prepare::{NewPart, Push};
+use super::reject::Rejected;
+use super::stored;
+use super::{Groups, Op};
+use crate::event::Time;
+use std::{iter::Peekable, sync::Arc};
+
+/// What became of a push.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether it was taken.
+    pub result: Result<(), Rejected>,
+    /// What is to be made durable, in any case.
+    pub writes: Vec<Write>,
+    /// How to take it back if that fails.
+    pub undo: Undo,
+}
+
+/// An after-image: what is to stand in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value; `None` if there is to be none. [`version`](super::version) tells an older one from a newer
+    /// one.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a change undid.
+#[derive(Debug)]
+pub struct Undo(Vec<(Box<[u8]>, Option<Arc<Group>>)>);
+
+impl Groups {
+    /// Applies `push`, which came at `now`. Atomic: it is taken whole, or nothing changes but the time of the
+    /// group's last failure.
+    pub fn apply(&mut self, push: Push, now: Time) -> Outcome {
+        let old = self.view.by_key(&push.key);
+        if push.op == Op::Delete {
+            return self.remove(old.into_iter().collect());
+        }
+        let mut errors = push.errors.clone();
+        if errors.is_empty() && self.view.shared.config.check {
+            errors = check::check(&mut self.index, &self.foreign, &push, old.as_deref());
+        }
+        let kept =
+            old.as_ref().filter(|_| push.op == Op::Post).map_or(0, |it| it.content.data.len());
+        if u32::try_from(push.data.len() + kept).is_err() {
+            errors.push("the group would be larger than 4 GiB".to_owned());
+        }
+        if !errors.is_empty() {
+            return self.reject(&push, old, errors, now);
+        }
+        self.version += 1;
+        let group = self.merged(push, old.as_deref(), now);
+        let write = stored::group(&group);
+        self.view.shared.own.stored();
+        Outcome { result: Ok(()), writes: vec![write], undo: self.put(old, group) }
+    }
+
+    /// Removes all groups.
+    pub fn wipe(&mut self) -> Outcome {
+        let all = self.view.groups();
+        self.remove(all)
+    }
+
+    /// Takes back what was applied last.
+    pub fn undo(&mut self, undo: Undo) {
+        for (key, old) in undo.0 {
+            // The names may have been let go of since.
+            let old = old.map(|it| Arc::new(self.renamed(&it)));
+            let new = match &old {
+                Some(it) => self.view.lock().replace(ByKey(Arc::clone(it))),
+                None => self.view.lock().take(&*key),
+            };
+            self.index.replace(new.as_ref().map(|it| &*it.0), old.as_deref());
+        }
+        self.changed();
+    }
+
+    fn renamed(&mut self, it: &Group) -> Group {
+        let name = |part: &Part| Part { name: self.index.name(&part.name.text), ..part.clone() };
+        let parts = it.content.parts.iter().map(name).collect();
+        Group {
+            key: it.key.clone(),
+            block: it.block.clone(),
+            content: Arc::new(Content { parts, data: it.content.data.clone() }),
+            ..*it
+        }
+    }
+
+    fn remove(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
+        self.version += 1;
+        let mut res = Outcome { result: Ok(()), writes: Vec::new(), undo: Undo(Vec::new()) };
+        for it in groups {
+            self.view.lock().remove(&*it.key);
+            self.index.replace(Some(&it), None);
+            res.writes.extend(stored::removal(&it, self.version));
+            res.undo.0.push((it.key.clone(), Some(it)));
+        }
+        self.changed();
+        self.view.shared.own.deleted();
+        res
+    }
+
+    fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
+        self.index.replace(old.as_deref(), Some(&new));
+        let key = new.key.clone();
+        self.view.lock().replace(ByKey(Arc::new(new)));
+        self.changed();
+        Undo(vec![(key, old)])
+    }
+
+    /// Notes the failure; a new group only if nobody else has its labels.
+    fn reject(
+        &mut self,
+        push: &Push,
+        old: Option<Arc<Group>>,
+        errors: Vec<String>,
+        now: Time,
+    ) -> Outcome {
+        self.view.shared.own.rejected();
+        let result = Err(Rejected::new(errors));
+        if old.is_none() && self.index.has(push.hash) {
+            return Outcome { result, writes: Vec::new(), undo: Undo(Vec::new()) };
+        }
+        self.version += 1;
+        let content = old.as_ref().map(|it| Arc::clone(&it.content)).unwrap_or_default();
+        let group = Group {
+            key: push.key.clone(),
+            block: push.block.clone(),
+            quoted: push.quoted,
+            version: self.version,
+            pushed: old.as_ref().and_then(|it| it.pushed),
+            failed: Some(now),
+            content,
+        };
+        let write = if old.is_some() { stored::failure(&group) } else { stored::group(&group) };
+        Outcome { result, writes: vec![write], undo: self.put(old, group) }
+    }
+
+    /// The group after `push`.
+    fn merged(&mut self, push: Push, old: Option<&Group>, now: Time) -> Group {
+        let empty = Content::default();
+        let before = old.map_or(&empty, |it| &*it.content);
+        let content = Merge {
+            index: &mut self.index,
+            before,
+            keep: push.op == Op::Post,
+            data: Vec::with_capacity(push.data.len()),
+            parts: Vec::with_capacity(push.parts.len()),
+            version: self.version,
+            now,
+        };
+        let content = content.run(&push.data, push.parts.into_iter().peekable());
+        Group {
+            key: push.key,
+            block: push.block,
+            quoted: push.quoted,
+            version: self.version,
+            pushed: Some(now),
+            failed: old.and_then(|it| it.failed),
+            content: Arc::new(content),
+        }
+    }
+}
+
+/// The families of a group before a push and those of the push, on their way to become one.
+struct Merge<'a> {
+    index: &'a mut Index,
+    before: &'a Content,
+    /// Whether families that the push does not have are kept.
+    keep: bool,
+    data: Vec<u8>,
+    parts: Vec<Part>,
+    version: u64,
+    now: Time,
+}
+
+impl Merge<'_> {
+    fn run(mut self, data: &[u8], mut new: Peekable<impl Iterator<Item = NewPart>>) -> Content {
+        for (at, part) in self.before.parts.iter().enumerate() {
+            while let Some(it) = new.next_if(|it| *it.name < *part.name.text) {
+                self.push(data, it, None);
+            }
+            if let Some(it) = new.next_if(|it| *it.name == *part.name.text) {
+                self.push(data, it, Some(part));
+            } else if self.keep {
+                let part = Part { start: self.start(), ..part.clone() };
+                self.data.extend_from_slice(self.before.bytes(at));
+                self.parts.push(part);
+            }
+        }
+        for it in new {
+            self.push(data, it, None);
+        }
+        Content { parts: self.parts.into(), data: self.data.into() }
+    }
+
+    /// Where the next family begins. The size was looked at before.
+    fn start(&self) -> u32 {
+        u32::try_from(self.data.len()).unwrap_or(u32::MAX)
+    }
+
+    fn push(&mut self, data: &[u8], new: NewPart, old: Option<&Part>) {
+        let same = old.filter(|it| it.kind == new.kind && *it.help == *new.help);
+        let name = old.map(|it| Arc::clone(&it.name));
+        let name = name.unwrap_or_else(|| self.index.name(&new.name));
+        let help = same.map(|it| Arc::clone(&it.help));
+        let help = help.unwrap_or_else(|| self.index.help(&new.name, &new.help));
+        self.parts.push(Part {
+            name,
+            help,
+            start: self.start(),
+            series: u32::try_from(new.hashes.len()).unwrap_or(u32::MAX),
+            since: same.map_or(self.version, |it| it.since),
+            received: self.now,
+            kind: new.kind,
+            traits: new.traits,
+        });
+        self.data.extend_from_slice(data.get(new.bytes).unwrap_or_default());
+    }
+}
