@@ -19,12 +19,17 @@ mod block;
 mod dedup;
 mod index;
 mod merge;
+mod ordered;
+mod prune;
 mod query;
 mod record;
+mod scan;
 mod segment;
 
 pub use dedup::Config as DedupConfig;
+pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
+pub use scan::{Count, Kind};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
 
 use crate::codec::DecodeError;
@@ -32,7 +37,10 @@ use crate::event::{Event, Time};
 use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
 use block::Header;
 use index::Index;
-use std::sync::Arc;
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 const TABLE: &str = "journal";
 const KEY_OF_IDS: &[u8] = b"k";
@@ -43,6 +51,8 @@ pub struct Journal {
     table: Table,
     index: Arc<Index>,
     key: IdKey,
+    /// Held by whoever replaces or deletes blocks.
+    replacing: Arc<Mutex<()>>,
 }
 
 /// The journal's write side; there is one.
@@ -112,7 +122,7 @@ pub fn open(
     let table = store.table(TABLE)?;
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
-    let journal = Journal { table, index, key };
+    let journal = Journal { table, index, key, replacing: Arc::default() };
     let (log, records) = store.log()?;
     if !records.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
@@ -196,16 +206,11 @@ impl Journal {
         from: u64,
         mut each: impl FnMut(u64, &Event<'_>),
     ) -> Result<(), QueryError> {
-        for header in self.index.from(from) {
-            let rows = self.rows(&header)?.ok_or(QueryError::Damaged(header.first))?;
-            for (seq, event) in (header.first..).zip(segment::events(&rows)) {
-                let event = event.map_err(|_| QueryError::Damaged(header.first))?;
-                if seq >= from {
-                    each(seq, &event);
-                }
-            }
-        }
-        Ok(())
+        let mut visitor = |seq: u64, event: &Event<'_>| {
+            each(seq, event);
+            ControlFlow::Continue(())
+        };
+        self.walk(&Query::default(), from..u64::MAX, true, &mut visitor)
     }
 
     /// Gives the store the commits of the log that a crash kept from it.
@@ -231,8 +236,16 @@ impl Journal {
         Ok(())
     }
 
+    /// The right to replace and delete blocks.
+    fn replacing(&self) -> MutexGuard<'_, ()> {
+        self.replacing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The rows of a block; `None` if a merge replaced it since its header was read.
     fn rows(&self, header: &Header) -> Result<Option<Vec<u8>>, QueryError> {
+        if header.stats.count == 0 {
+            return Ok(Some(Vec::new()));
+        }
         let kind = if header.small { block::SMALL } else { block::ROWS };
         let Some(value) = self.table.get(&block::key(kind, header.first))? else {
             return Ok(None);
@@ -288,6 +301,12 @@ impl Writer {
         self.next
     }
 
+    /// The read side.
+    #[must_use]
+    pub fn reader(&self) -> &Journal {
+        &self.journal
+    }
+
     /// The key that hashes ids in this store.
     #[must_use]
     pub fn id_key(&self) -> &IdKey {
@@ -312,7 +331,8 @@ impl Writer {
                 block::encode_rows(segment.stats.count, &segment.rows, segment.packed.as_deref());
             let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             let stats = self.journal.index.intern(segment.stats);
-            let header = Header { first: next, stored_bytes, small, stats };
+            let span = u64::from(stats.count);
+            let header = Header { first: next, stored_bytes, small, span, stats };
             next = header.end();
             if small {
                 let (header, ids) = (&header.encode(), &block::encode_ids(&segment.ids));
@@ -408,289 +428,4 @@ fn gather(segments: Vec<Segment>) -> Vec<Segment> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{EventId, IdGenerator};
-    use crate::store;
-    use std::time::Duration;
-
-    struct Fixture {
-        journal: Journal,
-        writer: Writer,
-        merger: Merger,
-        ids: IdGenerator,
-    }
-
-    fn open_in(dir: &std::path::Path) -> Fixture {
-        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
-        let now = Time::from_millis(1_000_000);
-        let (journal, writer, merger) = open(&store, DedupConfig::default(), now, (1, 2)).unwrap();
-        Fixture { journal, writer, merger, ids: IdGenerator::new(7) }
-    }
-
-    impl Fixture {
-        fn event(&self, millis: i64, id: Option<&str>, event_type: &str) -> Event<'static> {
-            let time = Time::from_millis(millis);
-            let id = match id {
-                Some(id) => EventId::Given(id.to_owned().into()),
-                None => self.ids.next(time),
-            };
-            Event {
-                id,
-                event_type: event_type.to_owned().into(),
-                source: "s".into(),
-                time,
-                received: time,
-                time_clamped: false,
-                subject: None,
-                trace: None,
-                data: format!("{{\"n\":{millis}}}").into(),
-            }
-        }
-
-        fn append(&mut self, events: &[Event<'_>]) {
-            let mut segment = Segment::default();
-            for it in events {
-                segment.push(it, self.journal.id_key());
-            }
-            segment.pack();
-            self.writer.append(vec![segment]).unwrap();
-        }
-
-        fn seqs(&self, query: &Query) -> Vec<u64> {
-            self.journal.query(query).unwrap().events.iter().map(|it| it.0).collect()
-        }
-    }
-
-    fn all() -> Query {
-        Query { limit: usize::MAX, ascending: true, ..Query::default() }
-    }
-
-    #[test]
-    fn events_survive_reopening_and_merging() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        let events: Vec<_> =
-            (0..2500).map(|i| it.event(i, (i % 3 == 0).then_some("x"), "t")).collect();
-        for event in &events {
-            it.append(std::slice::from_ref(event));
-        }
-        it.writer.flush().unwrap();
-        let before = it.journal.query(&all()).unwrap().events;
-        assert_eq!(before.len(), 2500);
-        assert!(it.merger.merge_all().unwrap() >= 2);
-        let (blocks, sealed) = it.journal.blocks();
-        assert!(blocks < 60 && sealed >= 2, "{blocks} {sealed}");
-        assert_eq!(it.journal.query(&all()).unwrap().events, before);
-        it.writer.flush().unwrap();
-        drop(it);
-        let it = open_in(dir.path());
-        assert_eq!(it.journal.len(), 2500);
-        let after = it.journal.query(&all()).unwrap().events;
-        assert_eq!(after, before);
-        assert_eq!(
-            after.iter().map(|it| &it.1).collect::<Vec<_>>(),
-            events.iter().collect::<Vec<_>>()
-        );
-        let mut replayed = 0;
-        it.journal
-            .replay(2001, |seq, event| {
-                assert_eq!(*event, events[usize::try_from(seq).unwrap() - 1]);
-                replayed += 1;
-            })
-            .unwrap();
-        assert_eq!(replayed, 500);
-    }
-
-    #[test]
-    fn pages_go_on_where_they_ended_while_blocks_merge() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        for i in 0..300 {
-            let event = it.event(i, None, if i % 2 == 0 { "even" } else { "odd" });
-            it.append(&[event]);
-        }
-        for ascending in [true, false] {
-            let mut query =
-                Query { types: vec!["even".into()], limit: 7, ascending, ..Query::default() };
-            let mut seen = Vec::new();
-            loop {
-                let page = it.journal.query(&query).unwrap();
-                seen.extend(page.events.iter().map(|it| it.0));
-                it.merger.merge_all().unwrap();
-                query.cursor = page.next;
-                if page.next.is_none() {
-                    break;
-                }
-            }
-            let mut expected: Vec<u64> = (1..=300).step_by(2).collect();
-            if !ascending {
-                expected.reverse();
-            }
-            assert_eq!(seen, expected);
-        }
-    }
-
-    #[test]
-    fn time_and_kind_narrow() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        for i in 0..10 {
-            let event = it.event(i * 10, None, if i < 5 { "a" } else { "b" });
-            it.append(&[event]);
-        }
-        let at = |millis| Some(Time::from_millis(millis));
-        assert_eq!(it.seqs(&Query { since: at(20), until: at(40), ..all() }), [3, 4]);
-        assert_eq!(it.seqs(&Query { types: vec!["b".into()], until: at(70), ..all() }), [6, 7]);
-        assert!(it.seqs(&Query { sources: vec!["other".into()], ..all() }).is_empty());
-        assert_eq!(it.seqs(&Query { ascending: false, limit: 2, ..all() }), [10, 9]);
-    }
-
-    #[test]
-    fn a_page_is_bounded_in_bytes() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        for i in 0..10 {
-            let event = it.event(i, None, "a");
-            it.append(&[event]);
-        }
-        let whole = it.journal.query(&all()).unwrap();
-        let one = whole.bytes / 10;
-        let page = it.journal.query(&Query { max_bytes: Some(2 * one + 1), ..all() }).unwrap();
-        assert_eq!((page.events.len(), page.bytes), (3, 3 * one));
-        let rest = it.journal.query(&Query { cursor: page.next, ..all() }).unwrap();
-        assert_eq!(rest.events, whole.events[3..]);
-        let least = it.journal.query(&Query { max_bytes: Some(0), ..all() }).unwrap();
-        assert_eq!(least.events.len(), 1, "a page makes progress");
-    }
-
-    #[test]
-    fn an_event_is_found_by_either_kind_of_id() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        let given = it.event(5, Some("mine"), "t");
-        let generated = it.event(6, None, "t");
-        it.append(&[given.clone(), generated.clone()]);
-        for event in [given, generated] {
-            assert_eq!(it.journal.get(&event.id).unwrap().unwrap().1, event);
-        }
-        assert_eq!(it.journal.get(&EventId::Given("other".into())).unwrap(), None);
-    }
-
-    #[test]
-    fn ids_are_known_within_the_window_also_after_reopening() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        let event = it.event(999_000, Some("x"), "t");
-        let identity = it.journal.id_key().identity("s", "x");
-        assert!(!it.writer.knows(identity));
-        it.append(&[event]);
-        assert!(it.writer.knows(identity));
-        it.writer.flush().unwrap();
-        drop(it);
-        assert!(open_in(dir.path()).writer.knows(identity));
-        let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
-        let later = Time::from_millis(999_000).saturating_add(Duration::from_secs(90_000));
-        let (_, writer, _) = open(&store, DedupConfig::default(), later, (3, 4)).unwrap();
-        assert!(!writer.knows(identity));
-    }
-
-    #[test]
-    fn a_damaged_block_is_reported_and_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        let event = it.event(1, None, "t");
-        it.append(&[event]);
-        let key = block::key(block::SMALL, 1);
-        let mut value = it.journal.table.get(&key).unwrap().unwrap();
-        *value.last_mut().unwrap() ^= 1;
-        let mut batch = Batch::default();
-        batch.put(&key, &value);
-        it.journal.table.apply(batch).unwrap();
-        let err = it.journal.query(&all()).unwrap_err().to_string();
-        assert_eq!(err, "the journal block at sequence 1 is damaged");
-        assert_eq!(it.journal.table.get(&key).unwrap().unwrap(), value);
-    }
-
-    #[test]
-    fn segments_lose_only_what_is_dropped() {
-        let dir = tempfile::tempdir().unwrap();
-        let it = open_in(dir.path());
-        let key = *it.journal.id_key();
-        let mut segment = Segment::default();
-        for i in 0..4 {
-            segment.push(&it.event(i, Some(&i.to_string()), "t"), &key);
-        }
-        let kept = segment.without(&key, |i| i % 2 == 0);
-        let left: Vec<_> = kept.events().map(|it| it.unwrap().id.to_string()).collect();
-        assert_eq!(left, ["1", "3"]);
-        assert_eq!(kept.identities().map(|it| it.0).collect::<Vec<_>>(), [0, 1]);
-    }
-
-    fn copy(from: &std::path::Path, to: &std::path::Path) {
-        let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
-        assert!(copied.unwrap().success());
-    }
-
-    #[test]
-    fn small_commits_are_on_disk_before_the_store_has_them_there() {
-        // A crash that loses all that the store had in memory: its files of before, and the log of after.
-        let dir = tempfile::tempdir().unwrap();
-        drop(open_in(dir.path()));
-        let crashed = tempfile::tempdir().unwrap();
-        copy(&dir.path().join("."), crashed.path());
-        let mut it = open_in(dir.path());
-        for i in 0..100 {
-            let event = it.event(i, (i == 7).then_some("seven"), "t");
-            it.append(&[event]);
-            it.writer.flush().unwrap();
-        }
-        for name in ["log-a", "log-b"] {
-            copy(&dir.path().join(name), crashed.path());
-        }
-        let again = open_in(crashed.path());
-        let page = again.journal.query(&all()).unwrap();
-        assert_eq!(page.events, it.journal.query(&all()).unwrap().events);
-        assert!(again.writer.knows(again.journal.id_key().identity("s", "seven")));
-        // What was recovered is in the store now, and counts once at the next start.
-        drop(again);
-        assert_eq!(open_in(crashed.path()).journal.len(), 100);
-    }
-
-    #[test]
-    fn a_small_commit_behind_an_unflushed_large_one_leaves_no_gap() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(open_in(dir.path()));
-        let crashed = tempfile::tempdir().unwrap();
-        copy(&dir.path().join("."), crashed.path());
-        let mut it = open_in(dir.path());
-        let large: Vec<_> = (0..900).map(|i| it.event(i, None, "t")).collect();
-        it.append(&large);
-        let small = it.event(901, None, "t");
-        it.append(&[small]);
-        for name in ["log-a", "log-b"] {
-            copy(&dir.path().join(name), crashed.path());
-        }
-        assert_eq!(open_in(crashed.path()).journal.len(), 0, "neither was flushed");
-        assert_eq!(it.journal.len(), 901);
-    }
-
-    #[test]
-    fn the_log_goes_round_and_loses_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut it = open_in(dir.path());
-        let merger =
-            std::mem::replace(&mut it.merger, open_in(tempfile::tempdir().unwrap().path()).merger);
-        let merging = std::thread::spawn(move || merger.run());
-        let padding = "x".repeat(20_000);
-        for i in 0..1500 {
-            let mut event = it.event(i, None, "t");
-            event.data = format!("{{\"n\":{i},\"padding\":\"{padding}\"}}").into();
-            it.append(&[event]);
-            it.writer.flush().unwrap();
-        }
-        drop(it);
-        merging.join().unwrap();
-        assert_eq!(open_in(dir.path()).journal.len(), 1500);
-    }
-}
+mod tests;

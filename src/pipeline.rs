@@ -11,16 +11,23 @@
 //!   refused.
 
 mod answers;
+mod chronicle;
 mod own;
+mod push;
 mod queue;
 mod reload;
+mod replay;
 mod scrape;
 mod writer;
 
+pub use chronicle::{Chronicle, ChronicleError};
+pub use push::Pushed;
 pub use reload::{ReloadError, Reloaded};
+pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
+use crate::groups;
 use crate::journal;
 use crate::journal::{Journal, Segment};
 use crate::metrics;
@@ -33,7 +40,11 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -60,6 +71,8 @@ pub struct Config {
     pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
+    /// How pushes are judged.
+    pub groups: groups::Config,
 }
 
 /// When a submission is answered.
@@ -84,6 +97,7 @@ struct Inner {
     queued: Arc<Queued>,
     journal: Journal,
     metrics: Metrics,
+    groups: groups::View,
     rules: ArcSwap<RuleSet>,
     rules_source: reload::Source,
     page_cache: Duration,
@@ -95,6 +109,12 @@ struct Inner {
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// Held by the replay that is under way.
+    replaying: Mutex<()>,
+    backfills: replay::Backfills,
+    wake: replay::Wake,
+    /// Whether what goes on in the background is to be given up.
+    stopping: AtomicBool,
 }
 
 /// What happened to a submitted batch: it is durable and visible.
@@ -146,6 +166,9 @@ pub enum OpenError {
     /// The snapshot is damaged.
     #[error(transparent)]
     Snapshot(#[from] metrics::RestoreError),
+    /// A pushed group is damaged.
+    #[error(transparent)]
+    Groups(#[from] groups::LoadError),
     /// The rules cannot be used.
     #[error(transparent)]
     Rules(#[from] ReloadError),
@@ -184,6 +207,7 @@ impl Default for Config {
             max_label_bytes: 128,
             page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
+            groups: groups::Config::default(),
         }
     }
 }
@@ -200,7 +224,7 @@ impl Pipeline {
     pub fn open(config: &Config, store: &Store) -> Result<Self, OpenError> {
         let rules_source = reload::Source::new(config);
         let rules = Arc::new(rules_source.load()?);
-        let mut random = [0; 24];
+        let mut random = [0; 40];
         getrandom::fill(&mut random).map_err(OpenError::Random)?;
         let random = |at: usize| {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
@@ -221,11 +245,13 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
+        let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
+        let groups = pushes.view();
         let writer = writer::Writer::new(
             config,
             store,
             journal_writer,
-            projection,
+            (projection, pushes),
             (Arc::clone(&failure), Arc::clone(&own)),
         )?;
         let writer = thread::Builder::new()
@@ -233,13 +259,15 @@ impl Pipeline {
             .spawn(move || writer.run(&commands))?;
         let merger =
             thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
-        Ok(Self {
+        let (wake, woken) = replay::Wake::new();
+        let res = Self {
             inner: Arc::new(Inner {
                 queue,
                 store: store.clone(),
                 queued,
                 journal,
                 metrics,
+                groups,
                 rules: ArcSwap::new(rules),
                 rules_source,
                 page_cache: config.page_cache,
@@ -251,8 +279,16 @@ impl Pipeline {
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
                 threads: Mutex::new(vec![writer, merger]),
+                replaying: Mutex::default(),
+                backfills: replay::Backfills::default(),
+                wake,
+                stopping: AtomicBool::new(false),
             }),
-        })
+        };
+        let backfills = replay::start_backfills(Arc::downgrade(&res.inner), woken)?;
+        res.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(backfills);
+        res.inner.wake.ring();
+        Ok(res)
     }
 
     /// The time by the pipeline's clock.
@@ -346,6 +382,7 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.inner.own.register(registry);
         self.inner.metrics.register(registry);
+        self.inner.groups.register(registry);
         registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 
@@ -370,6 +407,8 @@ impl Pipeline {
 
     /// Commits what is queued, stores a snapshot and waits for the threads to end.
     pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.wake.ring();
         let pipeline = self.clone();
         let stopped = tokio::task::spawn_blocking(move || {
             // The queue may be full: this waits for a place, which is fine where nothing else does.

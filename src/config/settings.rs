@@ -1,6 +1,7 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
 use super::keys::KEYS;
+use crate::groups;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -134,6 +135,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests in work at once.
     pub concurrent_requests: usize,
+    /// Exports of events at once.
+    pub concurrent_exports: usize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -264,6 +267,7 @@ impl Settings {
             body_bytes: self.limits.body_bytes.get(),
             bodies_bytes: self.limits.bodies_bytes.get(),
             concurrent_requests: self.limits.concurrent_requests,
+            concurrent_exports: self.limits.concurrent_exports,
             max_connections: self.limits.connections,
             header_timeout: self.limits.header_timeout,
             body_timeout: self.limits.body_timeout,
@@ -279,6 +283,7 @@ impl Settings {
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Config {
         pipeline::Config {
+            groups: groups::Config::default(),
             durability: match self.durability {
                 Durability::Sync => pipeline::Durability::Sync,
                 Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),
@@ -337,6 +342,7 @@ impl Default for Limits {
             batch_events: 100_000,
             connections: 4096,
             concurrent_requests: 512,
+            concurrent_exports: 8,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

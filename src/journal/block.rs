@@ -21,6 +21,8 @@ pub(super) const SMALL: u8 = b'a';
 pub(super) const ROWS: u8 = b'b';
 pub(super) const HEADER: u8 = b'h';
 pub(super) const IDS: u8 = b'i';
+/// The header of a run whose events were all deleted.
+pub(super) const EMPTY: u8 = b'e';
 
 /// What is kept in memory of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) struct Header {
     pub(super) stored_bytes: u32,
     /// Whether all of it is one value.
     pub(super) small: bool,
+    /// Sequence numbers that it covers, whether or not their events are still there.
+    pub(super) span: u64,
     pub(super) stats: Stats,
 }
 
@@ -79,7 +83,7 @@ pub(super) fn decode_rows(value: &[u8]) -> Result<(u32, Vec<u8>), DecodeError> {
 impl Header {
     /// The sequence number after its last event.
     pub(super) fn end(&self) -> u64 {
-        self.first + u64::from(self.stats.count)
+        self.first.saturating_add(self.span)
     }
 
     /// Whether it may hold an event for which `wanted` holds of type and source.
@@ -90,6 +94,7 @@ impl Header {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.u32(self.stored_bytes);
+        writer.varint(self.span);
         writer.u32(self.stats.count);
         for it in
             [self.stats.time.0, self.stats.time.1, self.stats.received.0, self.stats.received.1]
@@ -112,6 +117,7 @@ impl Header {
     ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(codec::unseal(VERSION, value)?);
         let stored_bytes = reader.u32()?;
+        let span = reader.varint()?;
         let count = reader.u32()?;
         let mut time = || reader.i64().map(Time::from_nanos);
         let (time, received) = ((time()?, time()?), (time()?, time()?));
@@ -123,7 +129,7 @@ impl Header {
         }
         pairs.shrink_to_fit();
         let stats = Stats { count, time, received, pairs };
-        Ok(Self { first, stored_bytes, small: false, stats })
+        Ok(Self { first, stored_bytes, small: false, span, stats })
     }
 }
 
@@ -225,7 +231,7 @@ mod tests {
         let pair = |count| Pair { event_type: "t".into(), source: "s".into(), count };
         let time = (Time::from_nanos(1), Time::from_nanos(5));
         let stats = Stats { count: 7, time, received: time, pairs: vec![pair(3), pair(4)] };
-        let header = Header { first: 42, stored_bytes: 9, small: false, stats };
+        let header = Header { first: 42, stored_bytes: 9, small: false, span: 7, stats };
         assert_eq!(Header::decode(42, &header.encode(), |it| Arc::from(it)).unwrap(), header);
     }
 }

@@ -27,14 +27,18 @@ pub(super) struct Index {
 }
 
 pub(super) fn is_sealed(header: &Header) -> bool {
-    header.stats.count as usize >= SEALED_EVENTS || header.stored_bytes as usize >= BLOCK_BYTES / 2
+    header.stats.count == 0
+        || header.stats.count as usize >= SEALED_EVENTS
+        || header.stored_bytes as usize >= BLOCK_BYTES / 2
 }
 
 impl Index {
     pub(super) fn load(table: &Table) -> Result<Self, OpenError> {
         let res = Self::default();
         let mut headers = Vec::new();
-        for entry in table.prefix(&[block::HEADER]).chain(table.prefix(&[block::SMALL])) {
+        for entry in
+            [block::HEADER, block::SMALL, block::EMPTY].iter().flat_map(|it| table.prefix(&[*it]))
+        {
             let (key, value) = entry?;
             let first = block::first(&key).unwrap_or_default();
             let small = key.first() == Some(&block::SMALL);
@@ -133,11 +137,11 @@ impl Index {
     }
 
     pub(super) fn events(&self) -> u64 {
-        let headers = self.read();
-        match (headers.first(), headers.last()) {
-            (Some(first), Some(last)) => last.end() - first.first,
-            _ => 0,
-        }
+        self.read().iter().map(|it| u64::from(it.stats.count)).sum()
+    }
+
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.read().iter().map(|it| u64::from(it.stored_bytes)).sum()
     }
 
     pub(super) fn blocks(&self) -> (usize, usize) {

@@ -100,6 +100,7 @@ impl Merger {
     pub fn merge_all(&self) -> Result<usize, QueryError> {
         let mut res = 0;
         loop {
+            let _replacing = self.journal.replacing();
             let runs = self.journal.index.unsealed_runs();
             let Some(parts) = runs.iter().flat_map(|run| plan(run)).next() else { return Ok(res) };
             self.merge(parts)?;
@@ -124,7 +125,8 @@ impl Merger {
         let packed = zstd::bulk::compress(&merged.rows, SEALED_LEVEL).ok();
         let rows = block::encode_rows(merged.stats.count, &merged.rows, packed.as_deref());
         let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let header = Header { first, stored_bytes, small: false, stats: merged.stats };
+        let span = u64::from(merged.stats.count);
+        let header = Header { first, stored_bytes, small: false, span, stats: merged.stats };
         super::put_block(&mut batch, &header, &rows, &merged.ids);
         self.journal.index.moving();
         let applied = self.journal.table.apply(batch);
@@ -158,6 +160,7 @@ fn plan(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
         let sealed = is_sealed(&Header {
             first: 0,
             small: false,
+            span: u64::from(events),
             stored_bytes: part.iter().map(|it| it.stored_bytes).sum(),
             stats: super::segment::Stats { count: events, ..Default::default() },
         });

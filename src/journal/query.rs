@@ -7,7 +7,7 @@ use super::segment;
 use crate::event::{Event, EventId, Time};
 use crate::selector::Selector;
 use crate::store::StoreError;
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 /// How far the clock of the server may have stepped between making an id and storing its event.
 const ID_SLACK: Duration = Duration::from_secs(60);
@@ -70,14 +70,14 @@ impl Query {
                 || self.matches.iter().any(|it| it.could_match_type(event_type)))
     }
 
-    fn wants_block(&self, header: &Header) -> bool {
+    pub(super) fn wants_block(&self, header: &Header) -> bool {
         let (oldest, newest) = header.stats.time;
         self.since.is_none_or(|it| newest >= it)
             && self.until.is_none_or(|it| oldest < it)
             && header.has(|event_type, source| self.wants_kind(event_type, source))
     }
 
-    fn wants(&self, event: &Event<'_>) -> bool {
+    pub(super) fn wants(&self, event: &Event<'_>) -> bool {
         self.since.is_none_or(|it| event.time >= it)
             && self.until.is_none_or(|it| event.time < it)
             && self.wants_kind(&event.event_type, &event.source)
@@ -93,21 +93,18 @@ impl Journal {
     /// The store cannot be read, or a block that may hold an answer is damaged.
     pub fn query(&self, query: &Query) -> Result<Page, QueryError> {
         let mut page = Page::default();
-        let mut at = query.cursor.map_or(if query.ascending { 0 } else { u64::MAX }, |it| it.0);
-        loop {
-            let header =
-                if query.ascending { self.index.at_or_after(at) } else { self.index.before(at) };
-            let Some(header) = header else { return Ok(page) };
-            if query.wants_block(&header) {
-                // A merge got in between: ask the index again.
-                let Some(rows) = self.rows(&header)? else { continue };
-                if let Some(next) = fill(&mut page, query, (&header, &rows), at)? {
-                    page.next = Some(next);
-                    return Ok(page);
-                }
+        self.each(query, |seq, event| {
+            let full = query.max_bytes.is_some_and(|it| page.bytes >= it.max(1));
+            if full || page.events.len() >= query.limit {
+                let last = page.events.last().map_or(seq, |(seq, _)| *seq);
+                page.next = Some(Cursor(if query.ascending { last + 1 } else { last }));
+                return ControlFlow::Break(());
             }
-            at = if query.ascending { header.end() } else { header.first };
-        }
+            page.bytes += event.data.len();
+            page.events.push((seq, block::into_owned(event.clone())));
+            ControlFlow::Continue(())
+        })?;
+        Ok(page)
     }
 
     /// The newest event with this id, and its sequence number.
@@ -158,34 +155,4 @@ impl Journal {
             }
         }
     }
-}
-
-/// Adds the answers of one block to `page`; where to go on, once the page is full.
-fn fill(
-    page: &mut Page,
-    query: &Query,
-    (header, rows): (&Header, &[u8]),
-    at: u64,
-) -> Result<Option<Cursor>, QueryError> {
-    let in_page = |seq: &u64| if query.ascending { *seq >= at } else { *seq < at };
-    let mut found = Vec::new();
-    for (seq, event) in (header.first..).zip(segment::events(rows)) {
-        let event = event.map_err(|_| QueryError::Damaged(header.first))?;
-        if in_page(&seq) && query.wants(&event) {
-            found.push((seq, event));
-        }
-    }
-    if !query.ascending {
-        found.reverse();
-    }
-    for (seq, event) in found {
-        let full = query.max_bytes.is_some_and(|it| page.bytes >= it.max(1));
-        if full || page.events.len() >= query.limit {
-            let last = page.events.last().map_or(seq, |(seq, _)| *seq);
-            return Ok(Some(Cursor(if query.ascending { last + 1 } else { last })));
-        }
-        page.bytes += event.data.len();
-        page.events.push((seq, block::into_owned(event)));
-    }
-    Ok(None)
 }

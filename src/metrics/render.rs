@@ -60,10 +60,8 @@ impl Metrics {
         let options = Options { created_series: self.shared.config.created_series };
         let view = self.shared.view.load();
         let taken = taken(&view, own);
-        let taken: Vec<_> = taken
-            .iter()
-            .map(|(name, kind, labels)| Taken { name, kind: *kind, labels })
-            .collect();
+        let taken: Vec<_> =
+            taken.iter().map(|(name, kind, labels)| Taken { name, kind: *kind, labels }).collect();
         let page = |push: &mut dyn FnMut(Vec<u8>)| {
             let mut page = Some((Encoder::new(format, options), push));
             others(&taken, &mut |others| {
@@ -113,7 +111,7 @@ impl Page<'_> {
         let mut own: Vec<_> =
             own.iter().map(|it| (exposition::exposed_name(it), Some(it))).collect();
         let mut others = others.iter().copied().peekable();
-        for it in &self.view.families {
+        for it in self.view.families.iter().filter(|it| !it.data.is_hidden()) {
             while let Some(it) = others.next_if(|other| other.head().name < it.spec.name.as_str()) {
                 self.other(it, &mut own);
             }

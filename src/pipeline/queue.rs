@@ -1,6 +1,8 @@
 //! What waits for the writer, and how much may.
 
 use super::SubmitError;
+use super::push::Pushing;
+use super::replay::Swap;
 use crate::event::Event;
 use crate::journal::{BLOCK_EVENTS, IdKey, Segment};
 use crate::metrics::Part;
@@ -24,8 +26,10 @@ pub(super) struct Queued {
 #[derive(Debug)]
 pub(super) enum Command {
     Append(Box<Append>),
+    Push(Box<Pushing>),
     UseRules(Arc<RuleSet>, oneshot::Sender<()>),
     StoreMark(i64, oneshot::Sender<()>),
+    Swap(Swap),
     Stop,
 }
 
