@@ -102,7 +102,7 @@ impl App {
         !self.tokens.list().is_empty()
     }
 
-    /// Serves on every listener until `shutdown` completes, then drains for at most the grace period:
+    /// Serves on every listener until `shutdown` completes or a client asks for the end, then drains for at most the grace period:
     /// stops accepting, answers what was accepted, commits it, stores a snapshot.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl App {
         listeners: Vec<TcpListener>,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let stopping = CancellationToken::new();
+        let (stopping, quit) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         let surface = http::surface(http::Parts {
             pipeline: self.pipeline.clone(),
@@ -122,6 +122,7 @@ impl App {
             metrics: self.metrics.clone(),
             config: self.http.clone(),
             stopping: stopping.clone(),
+            quit: quit.clone(),
         });
         let server = http::Server::new(surface, &self.http, self.metrics);
         for listener in listeners {
@@ -134,7 +135,10 @@ impl App {
             let pipeline = self.pipeline.clone();
             tokio::spawn(async move { pipeline.watch_rules(interval).await })
         });
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = quit.cancelled() => {}
+        }
         tracing::info!("draining");
         reloads.abort();
         if let Some(it) = watch {

@@ -21,6 +21,7 @@ pub use families::{
     MetricFamily, OwnedExemplar, Sample, encode_families, encode_family, exposed_name,
 };
 pub use format::{Escaping, Format, FormatKind, negotiate};
+pub use number::label as write_number;
 pub use names::{block as escaped_block, metric as escaped_name, pairs as label_pairs};
 
 /// What an encoder writes beyond what a format demands.

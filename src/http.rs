@@ -18,6 +18,7 @@ mod metrics;
 mod openapi;
 mod openmetrics;
 mod params;
+mod push;
 mod query;
 mod replay;
 mod reply;
@@ -69,8 +70,29 @@ pub struct Config {
     pub events: sources::Limits,
     /// Whether `/metrics` needs a token with the role `read`. Default no.
     pub metrics_auth: bool,
+    /// What is of the Pushgateway.
+    pub push: Push,
     /// The settings that `/api/v1/status` shows, by name. Never secrets. Default none.
     pub flags: BTreeMap<String, String>,
+}
+
+/// How the paths of the Pushgateway behave. The defaults are its own.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// How the paths of pushes are read, and whether text bodies may have names of any UTF-8.
+    pub paths: crate::push::Options,
+    /// What a body may hold.
+    pub limits: crate::push::Limits,
+    /// Whether pushes are answered 202, as the Pushgateway does when it does not check them. Default no.
+    pub unchecked: bool,
+    /// Where scrapes go. Default `/metrics`.
+    pub telemetry_path: String,
+    /// What stands before every path. Default nothing.
+    pub route_prefix: String,
+    /// Whether all groups can be removed at once. Default no.
+    pub admin_api: bool,
+    /// Whether the server can be stopped over HTTP. Default no.
+    pub lifecycle: bool,
 }
 
 /// What the surface is made of.
@@ -86,6 +108,8 @@ pub struct Parts {
     pub config: Config,
     /// Cancelled when the server begins to stop: `/-/ready` then says 503.
     pub stopping: CancellationToken,
+    /// Cancelled here when a client may and does ask the server to stop.
+    pub quit: CancellationToken,
 }
 
 /// What handlers share.
@@ -99,12 +123,14 @@ struct State {
     /// The turns of summaries that read events.
     summaries: tokio::sync::Semaphore,
     stopping: CancellationToken,
+    quit: CancellationToken,
+    instruments: push::Instruments,
     openapi: Bytes,
 }
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, metrics, config, stopping } = parts;
+    let Parts { pipeline, tokens, metrics, config, stopping, quit } = parts;
     let state = State {
         pipeline,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
@@ -113,6 +139,8 @@ pub fn surface(parts: Parts) -> Surface {
         config,
         summaries: tokio::sync::Semaphore::new(summary::AT_ONCE),
         stopping,
+        quit,
+        instruments: metrics.pushes(),
         openapi: openapi::document(),
     };
     endpoint::surface(&Arc::new(state), &metrics)
@@ -134,7 +162,22 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             events: sources::Limits::default(),
             metrics_auth: false,
+            push: Push::default(),
             flags: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self {
+            paths: crate::push::Options::default(),
+            limits: crate::push::Limits::default(),
+            unchecked: false,
+            telemetry_path: "/metrics".to_owned(),
+            route_prefix: String::new(),
+            admin_api: false,
+            lifecycle: false,
         }
     }
 }

@@ -4,8 +4,13 @@
 //! Whatever is wrong is refused here with the words that the Pushgateway has for it, before anything is
 //! stored; what only the stored groups can tell (types, series and names that collide) is not looked at.
 
+mod cursor;
 mod family;
+mod open_metrics;
 mod path;
+mod protobuf;
+mod text;
+mod wire;
 
 pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
 pub use path::{Grouping, Options, PathError, grouping, is_push};
@@ -50,8 +55,44 @@ pub fn families(
     utf8: bool,
     limits: &Limits,
 ) -> Result<Vec<Family>, BodyError> {
-    let _ = (body, content_type, utf8, limits);
-    Ok(Vec::new())
+    match Dialect::of(content_type.unwrap_or_default()) {
+        Dialect::Text => text::read(body, utf8, limits),
+        Dialect::Protobuf => protobuf::read(body, limits),
+        Dialect::OpenMetrics => open_metrics::read(body, limits),
+    }
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Text,
+    Protobuf,
+    OpenMetrics,
+}
+
+impl Dialect {
+    /// The dialect of a media type with its parameters. Everything that says nothing else is text, a
+    /// form as well: that is what `curl --data-binary` calls it.
+    fn of(content_type: &str) -> Self {
+        let mut parts = content_type.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        if media.eq_ignore_ascii_case("application/openmetrics-text") {
+            return Self::OpenMetrics;
+        }
+        if !media.eq_ignore_ascii_case("application/vnd.google.protobuf") {
+            return Self::Text;
+        }
+        let (mut proto, mut delimited) = (false, false);
+        for (name, value) in parts.filter_map(|it| it.split_once('=')) {
+            let value = value.trim().trim_matches('"');
+            match name.trim().to_ascii_lowercase().as_str() {
+                "proto" => proto = value == "io.prometheus.client.MetricFamily",
+                "encoding" => delimited = value == "delimited",
+                _ => {}
+            }
+        }
+        if proto && delimited { Self::Protobuf } else { Self::Text }
+    }
 }
 
 // === impl Limits ===
@@ -67,3 +108,6 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ pub(super) fn integer(out: &mut Vec<u8>, value: u64) {
 /// Appends a bucket bound or a quantile. In a label the *text* identifies the series, so it is what the
 /// other implementations write: the shortest digits, an exponent of at least two digits below 1e-4 and
 /// from 1e6 on (where Go's `%g` puts it); OpenMetrics adds `.0` to what looks like an integer.
-pub(super) fn label(out: &mut Vec<u8>, value: f64, open_metrics: bool) {
+pub fn label(out: &mut Vec<u8>, value: f64, open_metrics: bool) {
     if !value.is_finite() {
         out.extend_from_slice(special(value).as_bytes());
         return;

@@ -20,6 +20,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// How a stream of snappy frames begins.
+const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
 /// The memory that all request bodies may take together.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -47,7 +50,9 @@ pub(super) struct Incoming {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Gzip,
+    Deflate,
     Zstd,
+    Snappy,
 }
 
 impl Budget {
@@ -144,14 +149,16 @@ fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, ApiError> {
     match text.to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(None),
         "gzip" | "x-gzip" => Ok(Some(Encoding::Gzip)),
+        "deflate" => Ok(Some(Encoding::Deflate)),
         "zstd" => Ok(Some(Encoding::Zstd)),
+        "snappy" => Ok(Some(Encoding::Snappy)),
         _ => {
             let message =
-                format!("the content encoding {text:?} is not supported: send gzip or zstd");
+                format!("the content encoding {text:?} is not supported: send gzip, zstd, snappy or deflate");
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             Err(ApiError::new(status, "unsupported_encoding", message).with_header(
                 header::ACCEPT_ENCODING,
-                HeaderValue::from_static("gzip, zstd, identity"),
+                HeaderValue::from_static("gzip, zstd, snappy, deflate, identity"),
             ))
         }
     }
@@ -170,6 +177,19 @@ impl Incoming {
         let compressed = std::mem::take(&mut self.bytes);
         self.bytes = match encoding {
             Encoding::Gzip => self.inflate(flate2::bufread::MultiGzDecoder::new(&compressed[..])),
+            Encoding::Deflate => {
+                // The name means zlib (RFC 9110, 8.4.1.2), and yet some senders leave its frame out.
+                let zlib = compressed.first().is_some_and(|it| it & 0x0f == 8);
+                if zlib {
+                    self.inflate(flate2::bufread::ZlibDecoder::new(&compressed[..]))
+                } else {
+                    self.inflate(flate2::bufread::DeflateDecoder::new(&compressed[..]))
+                }
+            }
+            Encoding::Snappy if compressed.starts_with(SNAPPY_FRAMES) => {
+                self.inflate(snap::read::FrameDecoder::new(&compressed[..]))
+            }
+            Encoding::Snappy => self.unsnap(&compressed),
             Encoding::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(&compressed[..])
                     .map_err(|it| wrong(&it))?;
@@ -182,6 +202,17 @@ impl Incoming {
             Inflate::Refused(it) => it,
         })?;
         Ok(())
+    }
+
+    /// One block of snappy, which says its length first.
+    fn unsnap(&mut self, block: &[u8]) -> Result<Bytes, Inflate> {
+        let corrupt = |_| Inflate::Io(io::Error::other("snappy: corrupt input"));
+        let len = snap::raw::decompress_len(block).map_err(corrupt)?;
+        if len > self.max {
+            return Err(Inflate::Refused(too_large(self.max)));
+        }
+        self.share.grow(len).map_err(Inflate::Refused)?;
+        snap::raw::Decoder::new().decompress_vec(block).map(Bytes::from).map_err(corrupt)
     }
 
     /// Reads a decoder to its end, or to the limit: what a bomb would be is never held.
@@ -231,11 +262,26 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn frames(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.into_inner().unwrap()
+    }
+
     #[test]
     fn decompresses_up_to_the_limit() {
         let text = b"hello".repeat(1000);
         let zstd = zstd::encode_all(&text[..], 1).unwrap();
-        for (bytes, encoding) in [(gzip(&text), Encoding::Gzip), (zstd, Encoding::Zstd)] {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(&text).unwrap();
+        let block = snap::raw::Encoder::new().compress_vec(&text).unwrap();
+        for (bytes, encoding) in [
+            (gzip(&text), Encoding::Gzip),
+            (zstd, Encoding::Zstd),
+            (zlib.finish().unwrap(), Encoding::Deflate),
+            (frames(&text), Encoding::Snappy),
+            (block, Encoding::Snappy),
+        ] {
             assert_eq!(read(&bytes, encoding, 5000), Ok(text.clone()));
             assert_eq!(read(&bytes, encoding, 4999), Err(413));
             assert_eq!(read(&bytes[..bytes.len() - 1], encoding, 5000), Err(400), "cut off");
@@ -250,6 +296,11 @@ mod tests {
         let zeros = vec![0; 64 << 20];
         assert_eq!(read(&gzip(&zeros), Encoding::Gzip, 1 << 16), Err(413));
         assert_eq!(read(&gzip(&zeros), Encoding::Gzip, usize::MAX), Err(503));
+        assert_eq!(read(&frames(&zeros), Encoding::Snappy, 1 << 16), Err(413));
+        // A block that says it is 4 GiB long.
+        let block = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+        assert_eq!(read(&block, Encoding::Snappy, 1 << 16), Err(413));
+        assert_eq!(read(&block, Encoding::Snappy, usize::MAX), Err(503));
     }
 
     #[test]

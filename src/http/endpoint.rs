@@ -4,6 +4,7 @@ use super::State;
 use super::error::ApiError;
 use super::gate::Admitted;
 use super::instruments::{Metrics, RouteMetrics};
+use super::push;
 use super::routes::{ROUTES, Rendering, Route};
 use crate::tokens::Identity;
 use axum::Router;
@@ -42,10 +43,15 @@ struct Endpoint {
     route: &'static Route,
     rendering: Rendering,
     metrics: Arc<RouteMetrics>,
+    /// The path in the table.
+    path: &'static str,
 }
 
 /// All endpoints of one path.
 struct PathEntry {
+    path: &'static str,
+    /// Whether what is wrong is said in plain text.
+    plain: bool,
     endpoints: Vec<(&'static Method, Endpoint)>,
     allow: HeaderValue,
     unmatched: Arc<RouteMetrics>,
@@ -56,7 +62,11 @@ struct PathEntry {
 #[derive(Clone)]
 pub struct Surface {
     /// By path. Most requests find theirs here, which costs a third of what the router does.
-    exact: Arc<HashMap<&'static str, Arc<PathEntry>>>,
+    exact: Arc<HashMap<String, Arc<PathEntry>>>,
+    /// Pushes: their paths have any number of segments, and slashes that mean something.
+    pushes: Option<Arc<PathEntry>>,
+    /// What stands before every path. Default nothing.
+    prefix: Arc<str>,
     /// The paths with parameters, and what answers for all others.
     router: TowerToHyperService<Router>,
 }
@@ -72,14 +82,32 @@ impl Surface {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let request = request.map(Body::new);
-        match self.exact.get(request.uri().path()) {
+        let mut request = request.map(Body::new);
+        if !self.prefix.is_empty() {
+            match without_prefix(request.uri(), &self.prefix) {
+                Some(it) => *request.uri_mut() = it,
+                None => return push::not_found(),
+            }
+        }
+        let path = request.uri().path();
+        let pushes = self.pushes.as_ref().filter(|_| crate::push::is_push(path));
+        match self.exact.get(path).or(pushes) {
             Some(entry) => entry.answer(request, connection).await,
             None => match self.by_pattern(request, connection).await {
                 Ok(it) => it,
                 Err(never) => match never {},
             },
         }
+    }
+}
+
+/// `uri` without the prefix of all routes; nothing if it has another.
+fn without_prefix(uri: &Uri, prefix: &str) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix(prefix)?;
+    match rest.as_bytes().first() {
+        Some(b'/') => rest.parse().ok(),
+        Some(b'?') | None => format!("/{rest}").parse().ok(),
+        Some(_) => None,
     }
 }
 
@@ -96,7 +124,12 @@ impl Surface {
 
 impl From<Router> for Surface {
     fn from(router: Router) -> Self {
-        Self { exact: Arc::default(), router: TowerToHyperService::new(router) }
+        Self {
+            exact: Arc::default(),
+            pushes: None,
+            prefix: "".into(),
+            router: TowerToHyperService::new(router),
+        }
     }
 }
 
@@ -114,18 +147,24 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         for method in route.methods {
             let metrics = Arc::new(metrics.route(route.path, name(method)));
             for (path, rendering) in route.paths() {
-                let endpoint = Endpoint { route, rendering, metrics: metrics.clone() };
+                let endpoint = Endpoint { route, rendering, metrics: metrics.clone(), path };
                 paths.entry(path).or_default().push((method, endpoint));
             }
         }
     }
-    let (mut exact, mut router) = (HashMap::new(), Router::new());
+    let (mut exact, mut pushes, mut router) = (HashMap::new(), None, Router::new());
     for (path, endpoints) in paths {
         let allow = allow(endpoints.iter().map(|(it, _)| *it));
         let (state, unmatched) = (state.clone(), unmatched.clone());
-        let entry = Arc::new(PathEntry { endpoints, allow, unmatched, state });
+        let plain = push::answers_plainly(path);
+        let entry = Arc::new(PathEntry { path, plain, endpoints, allow, unmatched, state });
+        if path.starts_with(PUSHES) {
+            pushes = Some(entry);
+            continue;
+        }
         if !path.contains('{') {
-            exact.insert(path, entry);
+            let path = if path == METRICS { &entry.state.config.push.telemetry_path } else { path };
+            exact.insert(path.to_owned(), entry);
             continue;
         }
         let handler = move |request: Request<Body>| {
@@ -135,13 +174,27 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         };
         router = router.route(path, axum::routing::any(handler));
     }
-    let router = router.fallback(move |uri: Uri| async move {
+    let exact = Arc::new(exact);
+    let known = exact.clone();
+    let router = router.fallback(move |method: Method, uri: Uri| async move {
         let mut observation = unmatched.observe();
-        observation.answer(StatusCode::NOT_FOUND.as_u16());
-        no_such_path(uri.path()).into_response()
+        let path = uri.path();
+        let slashless = path.strip_suffix('/').filter(|it| known.contains_key(*it));
+        let response = match slashless {
+            Some(it) => push::without_slash(&method, it, uri.query()),
+            None if METRICS_AND_CONTROL.iter().any(|it| path.starts_with(it)) => push::not_found(),
+            None => no_such_path(path).into_response(),
+        };
+        observation.answer(response.status().as_u16());
+        response
     });
-    Surface { exact: Arc::new(exact), ..router.into() }
+    Surface { exact, pushes, prefix: state.config.push.route_prefix.as_str().into(), ..router.into() }
 }
+
+const METRICS: &str = "/metrics";
+const PUSHES: &str = "/metrics/job";
+/// Below these, what is not there is told in the words that clients of the Pushgateway know.
+const METRICS_AND_CONTROL: [&str; 3] = ["/metrics", "/-/", "/api/v1/admin/"];
 
 /// A method as a label.
 fn name(method: &Method) -> &'static str {
@@ -150,7 +203,19 @@ fn name(method: &Method) -> &'static str {
     known.iter().zip(names).find(|(it, _)| *it == method).map_or("other", |(_, name)| name)
 }
 
-/// The value of `Allow`.
+/// A method as a label of the Pushgateway's metrics.
+fn lower(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::HEAD => "head",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::DELETE => "delete",
+        _ => "other",
+    }
+}
+
+/// The value of `Allow`, sorted.
 fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
     let mut names = Vec::new();
     for method in methods {
@@ -160,6 +225,7 @@ fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
         }
     }
     names.push("OPTIONS");
+    names.sort_unstable();
     HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
 }
 
@@ -184,6 +250,9 @@ impl PathEntry {
     fn not_allowed(&self, method: &Method) -> Response<Body> {
         let mut observation = self.unmatched.observe();
         observation.answer(StatusCode::METHOD_NOT_ALLOWED.as_u16());
+        if self.plain {
+            return push::not_allowed(self.path, method, &self.allow);
+        }
         let allowed = self.allow.to_str().unwrap_or_default();
         let message = format!("{method} is not allowed here; allowed are {allowed}");
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
@@ -195,6 +264,10 @@ impl PathEntry {
     /// specification's handshake), that it may send.
     fn options(&self, headers: &HeaderMap) -> Response<Body> {
         let mut observation = self.unmatched.observe();
+        if self.plain {
+            observation.answer(StatusCode::OK.as_u16());
+            return push::options(self.path, &self.allow);
+        }
         observation.answer(StatusCode::NO_CONTENT.as_u16());
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -215,11 +288,18 @@ impl Endpoint {
         connection: Connection,
     ) -> Response<Body> {
         let mut observation = self.metrics.observe();
+        let counted = push::handler_name(self.path, request.method());
+        let method = lower(request.method());
         let response = match self.handle(state, request, connection).await {
             Ok(it) => it,
+            Err(it) if push::answers_plainly(self.path) => it.into_plain_response(),
             Err(it) => it.into_response(),
         };
-        observation.answer(response.status().as_u16());
+        let code = response.status().as_u16();
+        observation.answer(code);
+        if let Some(handler) = counted {
+            state.instruments.answered(handler, code, method);
+        }
         response
     }
 

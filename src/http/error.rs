@@ -105,9 +105,29 @@ impl ApiError {
         self
     }
 
-    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// The message as a line of text, for clients of the Pushgateway. Whoever is not let in reads what a
+    /// Prometheus web configuration answers.
+    pub(super) fn into_plain_response(self) -> Response<Body> {
+        if let Some(source) = &self.0.source {
+            tracing::error!(error = %source, "request failed");
+        }
+        let Failure { status, message, header, .. } = *self.0;
+        let unauthorized = status == StatusCode::UNAUTHORIZED;
+        let message = if unauthorized { "Unauthorized\n".to_owned() } else { message + "\n" };
+        let mut response = reply::text_owned(status, message);
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some((name, value)) = header {
+            headers.insert(name, value);
+        }
+        if unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        }
+        response
     }
 
     pub(super) fn into_response(self) -> Response<Body> {

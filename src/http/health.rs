@@ -86,11 +86,11 @@ pub(super) async fn health(call: Call) -> Result<Response<Body>, ApiError> {
     })
 }
 
-/// `GET /-/healthy`, as Prometheus has it.
+/// `GET /-/healthy`, as the Pushgateway has it.
 pub(super) async fn healthy(call: Call) -> Result<Response<Body>, ApiError> {
     let status = status(&call.state.pipeline.health());
     let good = status.is_success();
-    Ok(reply::text(status, if good { "OK\n" } else { "the store cannot be written\n" }))
+    Ok(reply::text(status, if good { "OK" } else { "the store cannot be written\n" }))
 }
 
 /// `GET /-/ready`: whether to send requests here.
@@ -104,7 +104,7 @@ pub(super) async fn ready(call: Call) -> Result<Response<Body>, ApiError> {
             reply::text(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be written\n")
         }
         (_, Err(_)) => reply::text(StatusCode::SERVICE_UNAVAILABLE, "the queue is full\n"),
-        (Ok(()), Ok(())) => reply::text(StatusCode::OK, "OK\n"),
+        (Ok(()), Ok(())) => reply::text(StatusCode::OK, "OK"),
     })
 }
 

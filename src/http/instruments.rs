@@ -1,5 +1,6 @@
 //! What the HTTP surface counts of itself.
 
+use super::push;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -30,6 +31,7 @@ pub struct Metrics {
     rejected: Family<Reason, Counter>,
     in_flight: Gauge,
     connections: Gauge,
+    pushes: push::Instruments,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +75,7 @@ impl Metrics {
             rejected: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            pushes: push::Instruments::register(registry),
         };
         registry.register_with_unit(
             "observatory_http_request_duration",
@@ -106,6 +109,11 @@ impl Metrics {
             method,
             by_code: Default::default(),
         }
+    }
+
+    /// What is counted under the names of the Pushgateway.
+    pub(super) fn pushes(&self) -> push::Instruments {
+        self.pushes.clone()
     }
 
     /// Counts a request that is not let in.

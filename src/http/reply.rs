@@ -35,6 +35,11 @@ pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Body> {
     with_type(status, TEXT, Bytes::from_static(body.as_bytes()))
 }
 
+/// Plain text that was put together.
+pub(super) fn text_owned(status: StatusCode, body: String) -> Response<Body> {
+    with_type(status, TEXT, body.into())
+}
+
 /// A body of the given type.
 pub(super) fn with_type(status: StatusCode, media: HeaderValue, body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));

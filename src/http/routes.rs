@@ -4,7 +4,7 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, export, health, home, metrics, openapi, openmetrics, replay, rules, status,
+    admin, events, export, health, home, metrics, openapi, openmetrics, push, replay, rules, status,
     summary, tokens,
 };
 use crate::tokens::Role;
@@ -45,6 +45,7 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
+const PUT: &[Method] = &[Method::PUT];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
 /// All routes. Docs, description and tests follow this table.
@@ -107,6 +108,46 @@ pub(super) const ROUTES: &[Route] = &[
             ("/api/v1/monitoring/prometheus", Rendering::Canonical),
         ],
         summary: "Scrape the metrics",
+    },
+    Route {
+        methods: POST_OR_PUT,
+        path: "/metrics/job/{grouping}",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(push::push(it)),
+        aliases: &[("/metrics/job@base64/{grouping}", Rendering::Canonical)],
+        summary: "Push metrics to a group, as to a Pushgateway: PUT replaces the group, POST the families of the same names",
+    },
+    Route {
+        methods: DELETE,
+        path: "/metrics/job/{grouping}",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(push::delete(it)),
+        aliases: &[("/metrics/job@base64/{grouping}", Rendering::Canonical)],
+        summary: "Remove a group of pushed metrics",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/metrics",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(push::list(it)),
+        aliases: &[],
+        summary: "List the groups of pushed metrics, as the Pushgateway does",
+    },
+    Route {
+        methods: PUT,
+        path: "/api/v1/admin/wipe",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(push::wipe(it)),
+        aliases: &[],
+        summary: "Remove all groups of pushed metrics, if web.enable_admin_api is on",
+    },
+    Route {
+        methods: POST_OR_PUT,
+        path: "/-/quit",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(push::quit(it)),
+        aliases: &[],
+        summary: "Stop the server, if web.enable_lifecycle is on",
     },
     Route {
         methods: GET,

@@ -157,7 +157,8 @@ impl App {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
-        let parts = Parts { pipeline, tokens, metrics, config, stopping: stopping.clone() };
+        let quit = CancellationToken::new();
+        let parts = Parts { pipeline, tokens, metrics, config, stopping: stopping.clone(), quit };
         let surface = surface(parts);
         Self { surface, registry, stopping, _dir: dir }
     }
@@ -438,8 +439,8 @@ async fn health_as_each_reader_wants_it() {
     );
     assert_eq!(app.json(200, "GET /api/health", "").await["status"], "healthy");
     assert_eq!(app.json(200, "GET /server/health", "").await, json!({"status": "ok"}));
-    assert_eq!(app.send("GET /-/healthy", "").await, "200 OK\n");
-    assert_eq!(app.send("GET /-/ready", "").await, "200 OK\n");
+    assert_eq!(app.send("GET /-/healthy", "").await, "200 OK");
+    assert_eq!(app.send("GET /-/ready", "").await, "200 OK");
     assert_eq!(app.json(200, "GET /api/status", "").await["status"], "healthy");
     let status = app.json(200, "GET /api/v1/status", "").await;
     assert!(status["data"]["start_time"].is_string(), "{status}");

@@ -103,3 +103,11 @@ pub struct Native {
     /// Index and count of the buckets of negative values, ascending by index.
     pub negative: Vec<(i32, f64)>,
 }
+
+impl Metric {
+    /// A metric with nothing but labels, which are sorted by name, and a value.
+    #[must_use]
+    pub fn new(labels: Vec<(String, String)>, value: Value) -> Self {
+        Self { labels, value, timestamp_ms: None, created_ms: None, exemplar: None }
+    }
+}

@@ -1,0 +1,137 @@
+//! The Pushgateway's own part of the surface: pushes, the list of groups, wiping and quitting. Statuses,
+//! bodies and headers are the Pushgateway's, whose clients compare them.
+
+mod control;
+mod instruments;
+mod list;
+mod plain;
+
+pub(super) use control::{quit, wipe};
+pub(super) use instruments::Instruments;
+pub(super) use list::list;
+pub(super) use plain::{
+    answers_plainly, handler_name, not_allowed, not_found, options, without_slash,
+};
+
+use super::body;
+use super::body::{Encoding, Incoming};
+use super::endpoint::Call;
+use super::error::ApiError;
+use crate::groups::Op;
+use crate::pipeline::{Pushed, SubmitError};
+use crate::push;
+use crate::push::{BodyError, Grouping, PathError};
+use axum::body::Body;
+use axum::http::{Method, Response, StatusCode, header};
+use std::time::Instant;
+
+/// Bodies up to this many bytes are parsed where they were read; more would hold up other requests.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// `PUT` and `POST /metrics/job/...`: a push.
+pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
+    let started = Instant::now();
+    let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
+    let incoming = body::read(&mut call).await?;
+    let size = request_bytes(&call, incoming.bytes.len());
+    let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
+    let state = call.state.clone();
+    let put = call.method == Method::PUT;
+    let job = move || submit(&call, grouping, incoming);
+    // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
+    // way: a blocking task runs to its end.
+    let submitted = if large {
+        tokio::task::spawn_blocking(job).await.map_err(ApiError::internal)?
+    } else {
+        job()
+    }?;
+    let result = submitted.await;
+    state.instruments.pushed(if put { "put" } else { "post" }, started.elapsed(), size);
+    match result? {
+        Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
+        Ok(()) => Ok(empty(StatusCode::OK)),
+        Err(reason) => {
+            tracing::warn!(%reason, "a push was rejected");
+            Err(ApiError::bad_request("rejected", reason))
+        }
+    }
+}
+
+/// `DELETE /metrics/job/...`: removes a group. It is the same whether there was one.
+pub(super) async fn delete(call: Call) -> Result<Response<Body>, ApiError> {
+    let grouping = match push::grouping(call.uri.path(), call.state.config.push.paths) {
+        Ok(it) => it,
+        // There is no such group, and never will be.
+        Err(PathError::NotUtf8(_)) => return Ok(empty(StatusCode::ACCEPTED)),
+        Err(it) => return Err(it.into()),
+    };
+    // A deletion disagrees with nothing.
+    let _ = call.state.pipeline.push(Op::Delete, &grouping, Vec::new()).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+fn submit(
+    call: &Call,
+    grouping: Grouping,
+    mut incoming: Incoming,
+) -> Result<impl Future<Output = Result<Pushed, SubmitError>> + Send + use<>, ApiError> {
+    let encoding = incoming.encoding;
+    let compressed = incoming.bytes.clone();
+    incoming.decompress().map_err(|it| match encoding {
+        Some(encoding) if it.status() == StatusCode::BAD_REQUEST => {
+            ApiError::bad_request("invalid_encoding", reason(encoding, &compressed))
+        }
+        _ => it,
+    })?;
+    drop(compressed);
+    let config = &call.state.config.push;
+    let content_type = call.header(header::CONTENT_TYPE);
+    let families =
+        push::families(&incoming.bytes, content_type, config.paths.utf8, &config.limits)?;
+    let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
+    Ok(call.state.pipeline.push(op, &grouping, families))
+}
+
+/// What the Pushgateway says about bytes that it cannot decompress.
+fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
+    match encoding {
+        Encoding::Gzip if bytes.is_empty() => "EOF",
+        Encoding::Gzip if bytes.len() < 10 => "unexpected EOF",
+        Encoding::Gzip if !bytes.starts_with(&[0x1f, 0x8b, 8]) => "gzip: invalid header",
+        Encoding::Gzip => "unexpected EOF",
+        Encoding::Snappy => "snappy: corrupt input",
+        Encoding::Zstd => "zstd: corrupt input",
+        Encoding::Deflate => "deflate: corrupt input",
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The size of the request, nearly: the parts of its head, and its body.
+fn request_bytes(call: &Call, body: usize) -> usize {
+    let headers = call.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let line = call.method.as_str().len() + call.uri.path().len() + "HTTP/1.1".len();
+    line + headers.sum::<usize>() + body
+}
+
+impl From<PathError> for ApiError {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::TooLarge(it) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", it),
+            it => Self::bad_request("invalid_path", it),
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(it) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", it),
+            BodyError::Malformed(it) => Self::bad_request("invalid_body", it),
+        }
+    }
+}
