@@ -13,6 +13,7 @@
 mod answers;
 mod chronicle;
 mod own;
+mod push;
 mod queue;
 mod reload;
 mod replay;
@@ -20,11 +21,13 @@ mod scrape;
 mod writer;
 
 pub use chronicle::{Chronicle, ChronicleError};
+pub use push::Pushed;
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
+use crate::groups;
 use crate::journal;
 use crate::journal::{Journal, Segment};
 use crate::metrics;
@@ -68,6 +71,8 @@ pub struct Config {
     pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
+    /// How pushes are judged.
+    pub groups: groups::Config,
 }
 
 /// When a submission is answered.
@@ -92,6 +97,7 @@ struct Inner {
     queued: Arc<Queued>,
     journal: Journal,
     metrics: Metrics,
+    groups: groups::View,
     rules: ArcSwap<RuleSet>,
     rules_source: reload::Source,
     page_cache: Duration,
@@ -160,6 +166,9 @@ pub enum OpenError {
     /// The snapshot is damaged.
     #[error(transparent)]
     Snapshot(#[from] metrics::RestoreError),
+    /// A pushed group is damaged.
+    #[error(transparent)]
+    Groups(#[from] groups::LoadError),
     /// The rules cannot be used.
     #[error(transparent)]
     Rules(#[from] ReloadError),
@@ -198,6 +207,7 @@ impl Default for Config {
             max_label_bytes: 128,
             page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
+            groups: groups::Config::default(),
         }
     }
 }
@@ -214,7 +224,7 @@ impl Pipeline {
     pub fn open(config: &Config, store: &Store) -> Result<Self, OpenError> {
         let rules_source = reload::Source::new(config);
         let rules = Arc::new(rules_source.load()?);
-        let mut random = [0; 24];
+        let mut random = [0; 40];
         getrandom::fill(&mut random).map_err(OpenError::Random)?;
         let random = |at: usize| {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
@@ -235,11 +245,13 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
+        let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
+        let groups = pushes.view();
         let writer = writer::Writer::new(
             config,
             store,
             journal_writer,
-            projection,
+            (projection, pushes),
             (Arc::clone(&failure), Arc::clone(&own)),
         )?;
         let writer = thread::Builder::new()
@@ -255,6 +267,7 @@ impl Pipeline {
                 queued,
                 journal,
                 metrics,
+                groups,
                 rules: ArcSwap::new(rules),
                 rules_source,
                 page_cache: config.page_cache,
@@ -369,6 +382,7 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.inner.own.register(registry);
         self.inner.metrics.register(registry);
+        self.inner.groups.register(registry);
         registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 

@@ -3,6 +3,7 @@
 use super::keys::KEYS;
 use super::pushgateway;
 use super::pushgateway::{Push, Web};
+use crate::groups;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -290,6 +291,7 @@ impl Settings {
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Config {
         pipeline::Config {
+            groups: groups::Config { check: !self.push.disable_consistency_check },
             durability: match self.durability {
                 Durability::Sync => pipeline::Durability::Sync,
                 Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),

@@ -165,6 +165,12 @@ impl Push {
         }
     }
 
+    /// Bytes that it holds, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.data.len() + self.key.len() + 8 * self.hashes.len()
+    }
+
     /// Its families by name.
     pub(super) fn find(&self, name: &str) -> Option<&NewPart> {
         let at = self.parts.binary_search_by(|it| it.name.as_str().cmp(name)).ok()?;

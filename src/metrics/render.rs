@@ -60,10 +60,8 @@ impl Metrics {
         let options = Options { created_series: self.shared.config.created_series };
         let view = self.shared.view.load();
         let taken = taken(&view, own);
-        let taken: Vec<_> = taken
-            .iter()
-            .map(|(name, kind, labels)| Taken { name, kind: *kind, labels })
-            .collect();
+        let taken: Vec<_> =
+            taken.iter().map(|(name, kind, labels)| Taken { name, kind: *kind, labels }).collect();
         let page = |push: &mut dyn FnMut(Vec<u8>)| {
             let mut page = Some((Encoder::new(format, options), push));
             others(&taken, &mut |others| {

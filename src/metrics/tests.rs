@@ -58,8 +58,13 @@ impl Fixture {
     }
 
     fn page_for(&self, held: bool) -> String {
-        let page =
-            self.projection.metrics().render((negotiate(None), false), held, self.now_ms, &[], &crate::exposition::no_others);
+        let page = self.projection.metrics().render(
+            (negotiate(None), false),
+            held,
+            self.now_ms,
+            &[],
+            &crate::exposition::no_others,
+        );
         String::from_utf8(page.chunks.concat()).unwrap()
     }
 

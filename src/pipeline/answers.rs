@@ -3,25 +3,22 @@
 //! Waking a task from outside of the runtime costs a system call each. So the writer hands all answers of a
 //! commit to one task, which wakes the others from inside.
 
-use super::SubmitError;
-use super::queue::Duplicates;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
 };
 
 /// An answer and where it goes.
-pub(super) type Answer =
-    (oneshot::Sender<Result<Duplicates, SubmitError>>, Result<Duplicates, SubmitError>);
+pub(super) type Answer<T> = (oneshot::Sender<T>, T);
 
 /// Answers fewer than this are given directly.
 const FEW: usize = 4;
 
 /// Where the writer puts its answers.
 #[derive(Debug)]
-pub(super) struct Answers(Option<mpsc::UnboundedSender<Vec<Answer>>>);
+pub(super) struct Answers<T>(Option<mpsc::UnboundedSender<Vec<Answer<T>>>>);
 
-impl Answers {
+impl<T: Send + 'static> Answers<T> {
     /// Starts the task on the current runtime. Without one, answers are given directly.
     pub(super) fn start() -> Self {
         let Ok(runtime) = Handle::try_current() else { return Self(None) };
@@ -35,7 +32,7 @@ impl Answers {
     }
 
     /// Gives all answers of a commit.
-    pub(super) fn send(&self, answers: Vec<Answer>) {
+    pub(super) fn send(&self, answers: Vec<Answer<T>>) {
         match &self.0 {
             Some(sender) if answers.len() >= FEW => {
                 // The runtime is gone: whoever waits on another one is answered directly.
@@ -48,7 +45,7 @@ impl Answers {
     }
 }
 
-fn give(answers: Vec<Answer>) {
+fn give<T>(answers: Vec<Answer<T>>) {
     for (reply, answer) in answers {
         // Whoever does not wait any more has hung up; the event is stored all the same.
         let _ = reply.send(answer);

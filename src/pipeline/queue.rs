@@ -1,6 +1,7 @@
 //! What waits for the writer, and how much may.
 
 use super::SubmitError;
+use super::push::Pushing;
 use super::replay::Swap;
 use crate::event::Event;
 use crate::journal::{BLOCK_EVENTS, IdKey, Segment};
@@ -25,6 +26,7 @@ pub(super) struct Queued {
 #[derive(Debug)]
 pub(super) enum Command {
     Append(Box<Append>),
+    Push(Box<Pushing>),
     UseRules(Arc<RuleSet>, oneshot::Sender<()>),
     StoreMark(i64, oneshot::Sender<()>),
     Swap(Swap),

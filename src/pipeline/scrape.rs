@@ -2,7 +2,7 @@
 
 use super::queue::Command;
 use super::{Pipeline, now};
-use crate::exposition::{Format, MetricFamily, parse};
+use crate::exposition::{Format, MetricFamily, Writable, parse};
 use crate::metrics::{Audience, Rendered};
 use bytes::Bytes;
 use prometheus_client::encoding;
@@ -61,7 +61,8 @@ impl Pipeline {
             Arc::clone(pages.entry((format, held)).or_default())
         };
         let mut slot = slot.lock().await;
-        let version = self.inner.metrics.version();
+        // Both only grow, so that their sum tells whether either changed.
+        let version = self.inner.metrics.version().wrapping_add(self.inner.groups.changes());
         if let Some(page) = &*slot {
             let unchanged = page.version == version && page.begun.elapsed() < self.inner.page_cache;
             if let (true, Some(it)) = (unchanged || page.begun >= asked, page.rendered()) {
@@ -77,6 +78,13 @@ impl Pipeline {
                 held,
                 now().as_millis(),
                 &own,
+                &|taken, show| {
+                    let page = pipeline.inner.groups.page(taken, format.format);
+                    let families = page.families();
+                    let families: Vec<_> = families.iter().map(|it| it as &dyn Writable).collect();
+                    show(&families);
+                    page.done();
+                },
             )
         });
         let Ok(rendered) = rendered.await else { return Rendered { chunks: Arc::new([]), len: 0 } };

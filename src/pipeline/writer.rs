@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::own::Own;
+use super::push::{Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
 use super::{Config, Durability, OpenError, SubmitError, now};
 use crate::codec;
@@ -53,7 +54,8 @@ pub(super) struct Writer {
     crowd: usize,
     failure: Arc<ArcSwapOption<String>>,
     own: Arc<Own>,
-    answers: Answers,
+    answers: Answers<Result<Duplicates, SubmitError>>,
+    pushes: Pushes,
 }
 
 /// The projection as it was: the snapshot, and the events after it.
@@ -103,7 +105,7 @@ impl Writer {
         config: &Config,
         store: &Store,
         journal: journal::Writer,
-        projection: Projection,
+        (projection, pushes): (Projection, Pushes),
         (failure, own): (Arc<ArcSwapOption<String>>, Arc<Own>),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
@@ -122,6 +124,7 @@ impl Writer {
             failure,
             own,
             answers: Answers::start(),
+            pushes,
         })
     }
 
@@ -167,6 +170,7 @@ impl Writer {
     /// Does `first` and what else waits, the appends in commits as large as possible. `false` to stop.
     fn gather(&mut self, first: Command, commands: &mpsc::Receiver<Command>) -> bool {
         let mut appends: Vec<Append> = Vec::new();
+        let mut pushes: Vec<Pushing> = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(command) = next.take() {
@@ -175,8 +179,12 @@ impl Writer {
                     bytes += it.segments.iter().map(Segment::size_bytes).sum::<usize>();
                     appends.push(*it);
                 }
+                Command::Push(it) => {
+                    bytes += it.size_bytes();
+                    pushes.push(*it);
+                }
                 other => {
-                    self.commit(std::mem::take(&mut appends));
+                    self.commit(std::mem::take(&mut appends), std::mem::take(&mut pushes));
                     bytes = 0;
                     if !self.obey(other) {
                         // What was queued behind the order to stop was taken all the same.
@@ -184,18 +192,18 @@ impl Writer {
                     }
                 }
             }
-            if appends.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES {
+            if appends.len() + pushes.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES {
                 next = commands.try_recv().ok();
             }
         }
-        self.commit(appends);
+        self.commit(appends, pushes);
         true
     }
 
     fn finish(&mut self, commands: &mpsc::Receiver<Command>) -> bool {
         while let Ok(command) = commands.try_recv() {
             match command {
-                Command::Append(it) => self.commit(vec![*it]),
+                Command::Append(it) => self.commit(vec![*it], Vec::new()),
                 other => {
                     self.obey(other);
                 }
@@ -206,7 +214,8 @@ impl Writer {
 
     fn obey(&mut self, command: Command) -> bool {
         match command {
-            Command::Append(it) => self.commit(vec![*it]),
+            Command::Append(it) => self.commit(vec![*it], Vec::new()),
+            Command::Push(it) => self.commit(Vec::new(), vec![*it]),
             Command::UseRules(rules, reply) => {
                 self.projection.use_rules(rules, self.next, now().as_millis());
                 // From here on a replay must use the new rules.
@@ -225,12 +234,44 @@ impl Writer {
         true
     }
 
-    fn commit(&mut self, mut appends: Vec<Append>) {
-        if appends.is_empty() {
-            return;
+    /// Commits what was gathered. The pushes first: what they need on disk is in the store, which is flushed
+    /// for them.
+    fn commit(&mut self, appends: Vec<Append>, pushes: Vec<Pushing>) {
+        self.crowd = appends.len() + pushes.len();
+        if !pushes.is_empty() {
+            self.commit_pushes(pushes);
         }
+        if !appends.is_empty() {
+            self.commit_appends(appends);
+        }
+    }
+
+    fn commit_pushes(&mut self, pushes: Vec<Pushing>) {
         let started = Instant::now();
-        self.crowd = appends.len();
+        let applied = self.pushes.apply(self.projection.rules(), pushes);
+        let done = match (&applied.stored, self.durability) {
+            (Ok(()), Durability::Sync) => self.pushes.flush(&self.store),
+            (Ok(()), Durability::Relaxed(_)) => {
+                self.unflushed.get_or_insert(started);
+                Ok(())
+            }
+            (Err(_), _) => Ok(()),
+        };
+        self.own.committed(started.elapsed());
+        match applied.stored.and(done) {
+            Ok(()) => {
+                self.recovered();
+                self.pushes.answer(applied.replies, None);
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.pushes.answer(applied.replies, Some(&error));
+            }
+        }
+    }
+
+    fn commit_appends(&mut self, mut appends: Vec<Append>) {
+        let started = Instant::now();
         let duplicates = self.drop_duplicates(&mut appends);
         for (append, duplicates) in appends.iter_mut().zip(&duplicates) {
             if !Arc::ptr_eq(&append.rules, self.projection.rules()) {
@@ -333,7 +374,7 @@ impl Writer {
         if let (Durability::Relaxed(every), Some(since)) = (self.durability, self.unflushed)
             && since.elapsed() >= every
         {
-            match self.journal.flush() {
+            match self.journal.flush().and_then(|()| self.pushes.flush(&self.store)) {
                 Ok(()) => self.recovered(),
                 Err(error) => self.failed(&error),
             }

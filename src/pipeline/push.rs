@@ -1,0 +1,235 @@
+//! Pushes: how they get to the writer, and what it does with them.
+
+use super::answers::{Answer, Answers};
+use super::queue::{Command, Place, Queued};
+use super::{OpenError, Pipeline, SubmitError, now};
+use crate::event::Time;
+use crate::exposition::Kind;
+use crate::groups;
+use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View};
+use crate::push::{Family, Grouping};
+use crate::rules::{FamilyKind, RuleSet};
+use crate::store::{Batch, Store, StoreError, Table};
+use std::{
+    future::Future,
+    sync::{Arc, mpsc},
+};
+use tokio::sync::oneshot;
+
+const TABLE: &str = "groups";
+
+/// The families of the process, which pushes may have too: as a Prometheus client exposes them, they say
+/// something else about each job.
+const PROCESS: [(&str, Kind); 10] = [
+    ("process_cpu_seconds_total", Kind::Counter),
+    ("process_max_fds", Kind::Gauge),
+    ("process_network_receive_bytes_total", Kind::Counter),
+    ("process_network_transmit_bytes_total", Kind::Counter),
+    ("process_open_fds", Kind::Gauge),
+    ("process_resident_memory_bytes", Kind::Gauge),
+    ("process_start_time_seconds", Kind::Gauge),
+    ("process_threads", Kind::Gauge),
+    ("process_virtual_memory_bytes", Kind::Gauge),
+    ("process_virtual_memory_max_bytes", Kind::Gauge),
+];
+
+/// What became of a push: it is durable and on the next page, or it was rejected, which is durable too.
+pub type Pushed = Result<(), Rejected>;
+
+type Reply = Result<Pushed, SubmitError>;
+
+/// A push that waits for the writer.
+#[derive(Debug)]
+pub(super) struct Pushing {
+    what: What,
+    received: Time,
+    size: usize,
+    reply: oneshot::Sender<Reply>,
+    _place: Place,
+}
+
+#[derive(Debug)]
+enum What {
+    Push(Push),
+    Wipe,
+}
+
+/// The groups, and where they are stored: the writer's side.
+#[derive(Debug)]
+pub(super) struct Pushes {
+    groups: Groups,
+    table: Table,
+    /// The rules whose families the groups know.
+    rules: Option<Arc<RuleSet>>,
+    answers: Answers<Reply>,
+    /// Whether something was stored that is not on disk yet.
+    unflushed: bool,
+}
+
+/// Pushes that were applied.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
+    /// Whether what they changed is in the store; if not, they were taken back.
+    pub(super) stored: Result<(), StoreError>,
+}
+
+impl Pipeline {
+    /// The groups' read side.
+    #[must_use]
+    pub fn groups(&self) -> &View {
+        &self.inner.groups
+    }
+
+    /// Takes a push of `families` to the group that `grouping` names (none for a deletion). The work that
+    /// depends on the body is done before this returns; the future waits for the commit and may be dropped
+    /// without undoing anything.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full, the server is stopping, or the store cannot be written, as for
+    /// [`Self::submit`].
+    pub fn push(
+        &self,
+        op: Op,
+        grouping: &Grouping,
+        families: Vec<Family>,
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
+        let full = self.inner.queued.is_full();
+        let waiting = if full {
+            self.inner.own.refused();
+            Err(SubmitError::Full)
+        } else {
+            let push = self.inner.groups.prepare(op, grouping, families);
+            let size = push.size_bytes();
+            self.queue_push(What::Push(push), size)
+        };
+        async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)) }
+    }
+
+    /// Removes all groups, as [`Self::push`] does one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn wipe_groups(&self) -> impl Future<Output = Result<(), SubmitError>> + Send + use<> {
+        let waiting = self.queue_push(What::Wipe, 0);
+        async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)).map(|_| ()) }
+    }
+
+    fn queue_push(&self, what: What, size: usize) -> Result<oneshot::Receiver<Reply>, SubmitError> {
+        let refused = || {
+            self.inner.own.refused();
+            SubmitError::Full
+        };
+        let place = Queued::enter(&self.inner.queued, size).ok_or_else(refused)?;
+        let (reply, answer) = oneshot::channel();
+        let pushing = Pushing { what, received: now(), size, reply, _place: place };
+        match self.inner.queue.try_send(Command::Push(Box::new(pushing))) {
+            Ok(()) => Ok(answer),
+            Err(mpsc::TrySendError::Full(_)) => Err(refused()),
+            Err(mpsc::TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
+        }
+    }
+}
+
+// === impl Pushing ===
+
+impl Pushing {
+    pub(super) fn size_bytes(&self) -> usize {
+        self.size
+    }
+}
+
+// === impl Pushes ===
+
+impl Pushes {
+    pub(super) fn open(
+        store: &Store,
+        config: groups::Config,
+        hash_key: (u64, u64),
+    ) -> Result<Self, OpenError> {
+        let table = store.table(TABLE)?;
+        let groups = Groups::load(&table, config, hash_key)?;
+        Ok(Self { groups, table, rules: None, answers: Answers::start(), unflushed: false })
+    }
+
+    pub(super) fn view(&self) -> View {
+        self.groups.view()
+    }
+
+    /// Applies `pushes` in order, under `rules`, and puts what they changed into the store: one batch, which
+    /// the next flush makes durable.
+    pub(super) fn apply(&mut self, rules: &Arc<RuleSet>, pushes: Vec<Pushing>) -> Applied {
+        if self.rules.as_ref().is_none_or(|it| !Arc::ptr_eq(it, rules)) {
+            self.groups.set_foreign(foreign(rules));
+            self.rules = Some(Arc::clone(rules));
+        }
+        let mut batch = Batch::default();
+        let mut undo: Vec<Undo> = Vec::with_capacity(pushes.len());
+        let mut replies = Vec::with_capacity(pushes.len());
+        for it in pushes {
+            let outcome = match it.what {
+                What::Push(push) => self.groups.apply(push, it.received),
+                What::Wipe => self.groups.wipe(),
+            };
+            for write in outcome.writes {
+                match write.value {
+                    Some(value) => batch.put(&write.key, &value),
+                    None => batch.remove(&write.key),
+                }
+            }
+            undo.push(outcome.undo);
+            replies.push((it.reply, outcome.result));
+        }
+        let stored = self.table.apply(batch);
+        match stored {
+            Ok(()) => self.unflushed = true,
+            // Nobody saw a success: what is shown is what is stored.
+            Err(_) => undo.into_iter().rev().for_each(|it| self.groups.undo(it)),
+        }
+        Applied { replies, stored }
+    }
+
+    /// Makes durable what was stored since the last flush.
+    pub(super) fn flush(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.unflushed {
+            store.flush()?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Answers everybody; with `error` if there is one.
+    pub(super) fn answer(
+        &mut self,
+        replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
+        error: Option<&StoreError>,
+    ) {
+        let error: Option<Arc<str>> = error.map(|it| it.to_string().into());
+        let answer = |(reply, pushed)| -> Answer<Reply> {
+            match &error {
+                Some(error) => (reply, Err(SubmitError::Store(Arc::clone(error)))),
+                None => (reply, Ok(pushed)),
+            }
+        };
+        self.answers.send(replies.into_iter().map(answer).collect());
+    }
+}
+
+/// The families that `rules` and the process bring to the page.
+fn foreign(rules: &RuleSet) -> Foreign {
+    let rules = rules.families().iter().map(|it| {
+        let kind = match it.kind {
+            FamilyKind::Counter => Kind::Counter,
+            FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
+            FamilyKind::Histogram(_) => Kind::Histogram,
+        };
+        // Every pushed series has a job, so that only a family with that label can have the same.
+        let labels =
+            if it.labels.iter().any(|it| it == "job") { it.labels.clone() } else { Vec::new() };
+        (it.name.clone(), (kind, labels))
+    });
+    let process = PROCESS.map(|(name, kind)| (name.to_owned(), (kind, Vec::new())));
+    rules.chain(process).collect()
+}
