@@ -18,7 +18,7 @@ pub use path::{Grouping, Options, PathError, grouping, is_push};
 /// What a body may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Samples in all, buckets and quantiles counted. Default 1 000 000.
+    /// Samples in all, buckets and quantiles counted. Default 500 000.
     pub samples: usize,
     /// Labels of one sample. Default 128.
     pub labels: usize,
@@ -28,6 +28,8 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Bytes of a help text. Default 64 KiB.
     pub help_bytes: usize,
+    /// Bytes that one message of a protobuf body may announce. Default 10 MiB.
+    pub message_bytes: usize,
 }
 
 /// Why a body cannot be read.
@@ -100,11 +102,12 @@ impl Dialect {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            samples: 1_000_000,
+            samples: 500_000,
             labels: 128,
             name_bytes: 1 << 10,
             value_bytes: 64 << 10,
             help_bytes: 64 << 10,
+            message_bytes: 10 << 20,
         }
     }
 }

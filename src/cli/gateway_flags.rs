@@ -40,11 +40,16 @@ pub(super) struct Args {
     /// Refused: sockets are opened by this program
     #[arg(long = "web.systemd-socket")]
     systemd_socket: bool,
+    /// The opposite
     #[arg(long = "no-web.systemd-socket", hide = true)]
     no_systemd_socket: bool,
     #[arg(long = "log.level", value_name = "LEVEL", help = "As --log-level")]
     level: Option<String>,
-    #[arg(long = "log.format", value_name = "FORMAT", help = "logfmt (as --log-format text) or json")]
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        help = "logfmt (as --log-format text) or json"
+    )]
     format: Option<String>,
 }
 
@@ -56,7 +61,7 @@ macro_rules! switch {
         struct $name {
             #[arg(id = $flag, long = $flag, help = $help, overrides_with = $no)]
             on: bool,
-            #[arg(id = $no, long = $no, hide = true, overrides_with = $flag)]
+            #[arg(id = $no, long = $no, hide = true, help = "The opposite", overrides_with = $flag)]
             off: bool,
         }
 
@@ -120,7 +125,8 @@ impl Args {
         }
         if self.systemd_socket && !self.no_systemd_socket {
             return Err(Error::Usage(
-                "--web.systemd-socket: sockets of systemd are not taken over; say --listen".to_owned(),
+                "--web.systemd-socket: sockets of systemd are not taken over; say --listen"
+                    .to_owned(),
             ));
         }
         let mut res = Mapped { listen: self.listen_address.clone(), ..Mapped::default() };

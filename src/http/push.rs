@@ -10,7 +10,8 @@ pub(super) use control::{quit, wipe};
 pub(super) use instruments::Instruments;
 pub(super) use list::list;
 pub(super) use plain::{
-    allow_other_sites, answers_plainly, handler_name, not_allowed, not_found, options, without_slash,
+    allow_other_sites, answers_plainly, handler_name, not_allowed, not_found, options,
+    without_slash,
 };
 
 use super::body;
@@ -52,6 +53,10 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
         Ok(()) => Ok(empty(StatusCode::OK)),
         Err(reason) => {
             tracing::warn!(%reason, "a push was rejected");
+            // What nobody checks cannot be refused; the group's failure time tells.
+            if state.config.push.unchecked {
+                return Ok(empty(StatusCode::ACCEPTED));
+            }
             Err(ApiError::bad_request("rejected", reason))
         }
     }
@@ -86,8 +91,8 @@ fn submit(
     drop(compressed);
     let config = &call.state.config.push;
     let content_type = call.header(header::CONTENT_TYPE);
-    let families =
-        push::families(&incoming.bytes, content_type, config.paths.utf8, &config.limits)?;
+    let limits = push::Limits { message_bytes: call.state.config.body_bytes, ..config.limits };
+    let families = push::families(&incoming.bytes, content_type, config.paths.utf8, &limits)?;
     let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
     Ok(call.state.pipeline.push(op, &grouping, families))
 }
