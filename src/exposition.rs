@@ -21,8 +21,8 @@ pub use families::{
     MetricFamily, OwnedExemplar, Sample, encode_families, encode_family, exposed_name,
 };
 pub use format::{Escaping, Format, FormatKind, negotiate};
-pub use number::label as write_number;
 pub use names::{block as escaped_block, metric as escaped_name, pairs as label_pairs};
+pub use number::label as write_number;
 
 /// What an encoder writes beyond what a format demands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -153,8 +153,9 @@ fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, ApiError> {
         "zstd" => Ok(Some(Encoding::Zstd)),
         "snappy" => Ok(Some(Encoding::Snappy)),
         _ => {
-            let message =
-                format!("the content encoding {text:?} is not supported: send gzip, zstd, snappy or deflate");
+            let message = format!(
+                "the content encoding {text:?} is not supported: send gzip, zstd, snappy or deflate"
+            );
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             Err(ApiError::new(status, "unsupported_encoding", message).with_header(
                 header::ACCEPT_ENCODING,

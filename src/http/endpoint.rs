@@ -188,7 +188,12 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         observation.answer(response.status().as_u16());
         response
     });
-    Surface { exact, pushes, prefix: state.config.push.route_prefix.as_str().into(), ..router.into() }
+    Surface {
+        exact,
+        pushes,
+        prefix: state.config.push.route_prefix.as_str().into(),
+        ..router.into()
+    }
 }
 
 const METRICS: &str = "/metrics";

@@ -4,8 +4,8 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, export, health, home, metrics, openapi, openmetrics, push, replay, rules, status,
-    summary, tokens,
+    admin, events, export, health, home, metrics, openapi, openmetrics, push, replay, rules,
+    status, summary, tokens,
 };
 use crate::tokens::Role;
 use axum::body::Body;

@@ -75,7 +75,12 @@ impl Instruments {
     }
 
     /// Counts a request. Methods are in lower case.
-    pub(in super::super) fn answered(&self, handler: &'static str, code: u16, method: &'static str) {
+    pub(in super::super) fn answered(
+        &self,
+        handler: &'static str,
+        code: u16,
+        method: &'static str,
+    ) {
         self.requests.get_or_create(&Labels { handler, code, method }).inc();
     }
 
@@ -130,8 +135,20 @@ impl Collector for Instruments {
         let seconds: Vec<_> = both.iter().map(|(method, it, _)| (*method, it)).collect();
         let bytes: Vec<_> = both.iter().map(|(method, _, it)| (*method, it)).collect();
         let (duration, size) = ("pushgateway_http_push_duration", "pushgateway_http_push_size");
-        encode(&mut encoder, duration, &Unit::Seconds, "How long pushes took, by method", &seconds)?;
-        encode(&mut encoder, size, &Unit::Bytes, "How large requests with pushes were, by method", &bytes)
+        encode(
+            &mut encoder,
+            duration,
+            &Unit::Seconds,
+            "How long pushes took, by method",
+            &seconds,
+        )?;
+        encode(
+            &mut encoder,
+            size,
+            &Unit::Bytes,
+            "How large requests with pushes were, by method",
+            &bytes,
+        )
     }
 }
 

@@ -26,16 +26,10 @@ const CORS: [(HeaderName, HeaderValue); 5] = [
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("Accept, Authorization, Content-Type, Origin"),
     ),
-    (
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("GET, POST, DELETE, OPTIONS"),
-    ),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS")),
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date")),
-    (
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-store, must-revalidate"),
-    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
 ];
 
 /// Whether errors at this path of the route table are plain text.
@@ -60,7 +54,11 @@ pub(in super::super) fn not_found() -> Response<Body> {
 }
 
 /// The path is there, the method is not.
-pub(in super::super) fn not_allowed(path: &str, method: &Method, allow: &HeaderValue) -> Response<Body> {
+pub(in super::super) fn not_allowed(
+    path: &str,
+    method: &Method,
+    allow: &HeaderValue,
+) -> Response<Body> {
     let status = StatusCode::METHOD_NOT_ALLOWED;
     if path == "/-/quit" && *method == Method::GET {
         return reply::text(status, "Only POST or PUT requests allowed.");
@@ -77,8 +75,7 @@ pub(in super::super) fn without_slash(
 ) -> Response<Body> {
     let location = query.map_or_else(|| path.to_owned(), |it| format!("{path}?{it}"));
     let get = matches!(*method, Method::GET | Method::HEAD);
-    let status =
-        if get { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
+    let status = if get { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
     let mut response = super::empty(status);
     if *method == Method::GET {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
