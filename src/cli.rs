@@ -8,6 +8,7 @@ mod demo;
 mod error;
 mod export;
 mod filter;
+mod gateway_flags;
 mod import;
 mod pairs;
 mod progress;

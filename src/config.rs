@@ -7,6 +7,7 @@
 mod keys;
 mod load;
 mod node;
+mod pushgateway;
 mod settings;
 mod show;
 mod suggest;
@@ -15,6 +16,7 @@ mod value;
 
 pub use keys::{KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
+pub use pushgateway::{Prefix, Push, TelemetryPath, Web};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,
     Shutdown, Size, Snapshot, Store, Token,

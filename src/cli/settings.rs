@@ -1,7 +1,9 @@
 //! The flags that are settings, shared by `serve` and `config show`.
 
+use super::gateway_flags;
 use super::{Error, Session};
 use crate::config;
+use crate::config::{Key, Origin};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -50,6 +52,8 @@ pub(super) struct Args {
     /// How long a stop may wait for requests in work [default: 30s]
     #[arg(long, value_name = "DURATION")]
     shutdown_grace: Option<String>,
+    #[command(flatten)]
+    gateway: gateway_flags::Args,
 }
 
 impl Args {
@@ -71,10 +75,23 @@ impl Args {
             },
         };
         let environment = session.environment().clone();
-        Ok(config::load(&config::Sources { file, environment, flags: self.flags() })?)
+        let mapped = self.gateway.map()?;
+        let sources = config::Sources { file, environment, flags: self.flags(&mapped) };
+        let mut loaded = config::load(&sources)?;
+        let chosen = Key::find("data_dir").map_or(&[][..], |it| loaded.origins(it));
+        if let Some(dir) = mapped.data_dir
+            && chosen == [Origin::Default]
+        {
+            loaded.warnings.push(format!(
+                "--persistence.file: everything is stored in {dir}; --data-dir chooses another directory"
+            ));
+            loaded.settings.data_dir = dir.into();
+        }
+        loaded.warnings.extend(mapped.warnings);
+        Ok(loaded)
     }
 
-    fn flags(&self) -> Vec<(&'static str, Vec<String>)> {
+    fn flags(&self, mapped: &gateway_flags::Mapped) -> Vec<(&'static str, Vec<String>)> {
         let values = [
             ("--data-dir", &self.data_dir),
             ("--durability", &self.durability),
@@ -84,10 +101,13 @@ impl Args {
             ("--shutdown-grace", &self.shutdown_grace),
         ];
         let switches = [("--no-auth", self.no_auth), ("--metrics-auth", self.metrics_auth)];
-        let mut flags = Vec::new();
-        if !self.listen.is_empty() {
-            flags.push(("--listen", self.listen.clone()));
+        let mut flags: Vec<(&'static str, Vec<String>)> = Vec::new();
+        let listen = [&self.listen[..], &mapped.listen].concat();
+        if !listen.is_empty() {
+            flags.push(("--listen", listen));
         }
+        // Ours are applied after those, and win.
+        flags.extend(mapped.flags.iter().map(|(flag, it)| (*flag, vec![it.clone()])));
         flags.extend(values.into_iter().filter_map(|(flag, it)| Some((flag, vec![it.clone()?]))));
         flags.extend(
             switches.into_iter().filter(|it| it.1).map(|(flag, _)| (flag, vec!["true".to_owned()])),

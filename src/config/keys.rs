@@ -148,6 +148,32 @@ pub const KEYS: &[Key] = &[
     ),
     key!(metrics.created_series, None, "Whether the OpenMetrics text has `_created` series."),
     key!(metrics.cache, None, "How long a rendered scrape serves further scrapes."),
+    key!(
+        push.disable_consistency_check,
+        Some("--push.disable-consistency-check"),
+        "Whether pushes are not compared with what is there; what disagrees is left out of the page, and they are answered 202."
+    ),
+    key!(
+        push.enable_utf8_names,
+        Some("--push.enable-utf8-names"),
+        "Whether the paths and text bodies of pushes may have names of any UTF-8; protobuf bodies always may."
+    ),
+    key!(web.telemetry_path, Some("--web.telemetry-path"), "Where scrapes go."),
+    key!(
+        web.route_prefix,
+        Some("--web.route-prefix"),
+        "What stands before every path, such as `/push`."
+    ),
+    key!(
+        web.enable_admin_api,
+        Some("--web.enable-admin-api"),
+        "Whether `PUT /api/v1/admin/wipe` removes all pushed groups."
+    ),
+    key!(
+        web.enable_lifecycle,
+        Some("--web.enable-lifecycle"),
+        "Whether `PUT /-/quit` stops the server."
+    ),
 ];
 
 /// Variables that are no setting of the server: what they are for.

@@ -1,6 +1,8 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
 use super::keys::KEYS;
+use super::pushgateway;
+use super::pushgateway::{Push, Web};
 use crate::groups;
 use crate::http;
 use crate::journal;
@@ -45,6 +47,10 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// The exposition.
     pub metrics: Metrics,
+    /// How pushes are taken.
+    pub push: Push,
+    /// Where the paths are, and which of them work.
+    pub web: Web,
 }
 
 /// An address to listen on: a name or an address, and a port.
@@ -263,6 +269,7 @@ impl Settings {
     #[must_use]
     pub fn http(&self) -> http::Config {
         let flags = KEYS.iter().map(|it| (it.name.to_owned(), it.show(self)));
+        let flags = flags.chain(pushgateway::flags(self));
         http::Config {
             body_bytes: self.limits.body_bytes.get(),
             bodies_bytes: self.limits.bodies_bytes.get(),
@@ -275,6 +282,7 @@ impl Settings {
             write_timeout: self.limits.write_timeout,
             events: self.source_limits(),
             metrics_auth: self.auth.metrics,
+            push: pushgateway::http(&self.push, &self.web),
             flags: flags.collect(),
         }
     }
@@ -283,7 +291,7 @@ impl Settings {
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Config {
         pipeline::Config {
-            groups: groups::Config::default(),
+            groups: groups::Config { check: !self.push.disable_consistency_check },
             durability: match self.durability {
                 Durability::Sync => pipeline::Durability::Sync,
                 Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),
@@ -325,6 +333,8 @@ impl Default for Settings {
             store: Store { cache_bytes: Size(16 << 20) },
             shutdown: Shutdown { grace: Duration::from_secs(30) },
             metrics: Metrics { created_series: false, cache: Duration::from_secs(1) },
+            push: Push::default(),
+            web: Web::default(),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Node {
     }
 
     /// Reads a scalar with `parse`; the fault shows the value.
-    fn parse_as<T>(
+    pub(super) fn parse_as<T>(
         &self,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,

@@ -3,10 +3,12 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::health::VERSION;
+use super::push;
 use super::reply;
 use super::reply::Text;
 use super::routes::Rendering;
 use crate::event::Time;
+use crate::telemetry::BUILD;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
@@ -27,8 +29,16 @@ struct Data<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct BuildInformation {
+    branch: &'static str,
+    build_date: &'static str,
+    build_user: &'static str,
+    go_version: &'static str,
+    revision: &'static str,
     version: &'static str,
+    /// What stands where Go's version would.
+    rustc: &'static str,
 }
 
 #[derive(Serialize)]
@@ -48,9 +58,19 @@ pub(super) async fn status(call: Call) -> Result<Response<Body>, ApiError> {
     }
     let start = call.state.pipeline.now().saturating_sub(Duration::from_secs(uptime_seconds));
     let data = Data {
-        build_information: BuildInformation { version },
+        build_information: BuildInformation {
+            branch: "",
+            build_date: "",
+            build_user: "",
+            go_version: "",
+            revision: BUILD.revision,
+            version,
+            rustc: BUILD.rustc,
+        },
         flags: &call.state.config.flags,
         start_time: Text(start),
     };
-    Ok(reply::json(StatusCode::OK, &Status { status: "success", data }))
+    let mut response = reply::json(StatusCode::OK, &Status { status: "success", data });
+    push::allow_other_sites(response.headers_mut());
+    Ok(response)
 }

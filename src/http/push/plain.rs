@@ -44,7 +44,7 @@ pub(in super::super) fn handler_name(path: &str, method: &Method) -> Option<&'st
 }
 
 /// Adds the headers of the JSON API.
-pub(super) fn allow_other_sites(headers: &mut HeaderMap) {
+pub(in super::super) fn allow_other_sites(headers: &mut HeaderMap) {
     headers.extend(CORS);
 }
 

@@ -1,0 +1,112 @@
+//! The settings of the Pushgateway, under its names.
+
+use super::node::Node;
+use super::settings::Settings;
+use super::value::{Context, Fault, Value};
+use crate::http;
+use crate::push;
+
+/// How pushes are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// Whether pushes are not compared with what is there, and answered 202. What is inconsistent is left
+    /// out of the page.
+    pub disable_consistency_check: bool,
+    /// Whether paths and text bodies may have names of any UTF-8. Protobuf always may.
+    pub enable_utf8_names: bool,
+}
+
+/// Where the paths are, and which of them work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Web {
+    /// Where scrapes go.
+    pub telemetry_path: TelemetryPath,
+    /// What stands before every path.
+    pub route_prefix: Prefix,
+    /// Whether `PUT /api/v1/admin/wipe` works.
+    pub enable_admin_api: bool,
+    /// Whether `PUT /-/quit` works.
+    pub enable_lifecycle: bool,
+}
+
+/// The path of scrapes; begins with a slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryPath(pub String);
+
+/// What stands before every path: nothing, or it begins with a slash and does not end with one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(pub String);
+
+impl Default for TelemetryPath {
+    fn default() -> Self {
+        Self("/metrics".to_owned())
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|it| it.is_ascii_graphic() && !b"?#%\"".contains(&it))
+}
+
+impl Value for TelemetryPath {
+    fn read(node: &Node, _: &Context<'_>) -> Result<Self, Vec<Fault>> {
+        node.parse_as("a path such as /metrics", |it| {
+            (is_path(it) && it.len() > 1).then(|| Self(it.to_owned()))
+        })
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Value for Prefix {
+    fn read(node: &Node, _: &Context<'_>) -> Result<Self, Vec<Fault>> {
+        node.parse_as("a path such as /push", |it| {
+            let slashed = format!("/{}", it.trim_matches('/'));
+            let path = slashed.trim_end_matches('/');
+            (path.is_empty() || is_path(path)).then(|| Self(path.to_owned()))
+        })
+    }
+
+    fn show(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+}
+
+/// The settings under the names of the Pushgateway's flags, for those who ask a Pushgateway.
+pub(super) fn flags(settings: &Settings) -> [(String, String); 14] {
+    let Settings { push, web, .. } = settings;
+    let listen: Vec<_> = settings.listen.iter().map(ToString::to_string).collect();
+    let format = settings.log.format.show();
+    let format = if format == "json" { "json" } else { "logfmt" };
+    [
+        ("log.format", format.to_owned()),
+        ("log.level", settings.log.level.clone()),
+        ("persistence.file", settings.data_dir.display().to_string()),
+        ("persistence.interval", "0s".to_owned()),
+        ("push.disable-consistency-check", push.disable_consistency_check.to_string()),
+        ("push.enable-utf8-names", push.enable_utf8_names.to_string()),
+        ("web.config.file", String::new()),
+        ("web.enable-admin-api", web.enable_admin_api.to_string()),
+        ("web.enable-lifecycle", web.enable_lifecycle.to_string()),
+        ("web.external-url", String::new()),
+        ("web.listen-address", listen.join(",")),
+        ("web.route-prefix", web.route_prefix.0.clone()),
+        ("web.systemd-socket", false.to_string()),
+        ("web.telemetry-path", web.telemetry_path.0.clone()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// What of this concerns the HTTP surface.
+pub(super) fn http(push: &Push, web: &Web) -> http::Push {
+    http::Push {
+        paths: push::Options { utf8: push.enable_utf8_names },
+        unchecked: push.disable_consistency_check,
+        telemetry_path: web.telemetry_path.0.clone(),
+        route_prefix: web.route_prefix.0.clone(),
+        admin_api: web.enable_admin_api,
+        lifecycle: web.enable_lifecycle,
+        ..http::Push::default()
+    }
+}
