@@ -154,6 +154,39 @@ impl Client {
         Self { retries: false, ..self }
     }
 
+    /// The same without a token, for a server that is not ours.
+    pub(super) fn without_token(self) -> Self {
+        Self { token: None, ..self }
+    }
+
+    /// A request that is sent once, with the token if there is one.
+    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let builder = self.http.request(method, format!("{}{path}", self.base));
+        let builder = match &self.token {
+            Some(token) => builder.bearer_auth(token),
+            None => builder,
+        };
+        builder.timeout(self.timeout)
+    }
+
+    /// The body of the answer to `request`, which has to be a success.
+    pub(super) async fn bytes(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Error> {
+        let failed = |err: reqwest::Error| match self.unreachable(&err) {
+            Attempt::Again(why, _) => Error::Unavailable(why),
+            Attempt::Final(failure) => failure.into(),
+        };
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(failed)?;
+        if status.is_success() {
+            return Ok(body.to_vec());
+        }
+        Err(match self.refusal(status, None, &String::from_utf8_lossy(&body)) {
+            Attempt::Again(why, _) => Error::Unavailable(why),
+            Attempt::Final(failure) => failure.into(),
+        })
+    }
+
     /// How long a request may take, retries included.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout

@@ -30,3 +30,5 @@ mod run;
 mod cli;
 // The documentation names what the program has.
 mod docs;
+// Pushes: conformance with real Pushgateways, real clients, the rest of the surface.
+mod push;

@@ -5,7 +5,7 @@ mod prometheus;
 mod samples;
 mod server;
 mod settings;
-mod tools;
+pub(crate) mod tools;
 
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
