@@ -9,21 +9,26 @@ mod body;
 mod endpoint;
 mod error;
 mod events;
+mod export;
 mod gate;
 mod health;
 mod home;
 mod instruments;
 mod metrics;
 mod openapi;
+mod openmetrics;
 mod params;
 mod query;
+mod replay;
 mod reply;
 mod routes;
 mod rules;
 mod serve;
 mod status;
+mod summary;
 mod tokens;
 
+pub use endpoint::Surface;
 pub use instruments::Metrics;
 pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
@@ -31,7 +36,6 @@ pub use serve::Server;
 use crate::pipeline::Pipeline;
 use crate::sources;
 use crate::tokens::Tokens;
-use axum::Router;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +51,8 @@ pub struct Config {
     /// Requests that are worked on at once, health checks and scrapes not counted. More are answered
     /// 503 with `Retry-After`. Default 512.
     pub concurrent_requests: usize,
+    /// Exports of events at once. More are answered 503 with `Retry-After`. Default 8.
+    pub concurrent_exports: usize,
     /// Connections that are open at once; more wait to be accepted. Default 4096.
     pub max_connections: usize,
     /// How long a new connection may be silent, and how long a request's head may take from its first
@@ -67,7 +73,7 @@ pub struct Config {
     pub flags: BTreeMap<String, String>,
 }
 
-/// What the router is made of.
+/// What the surface is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// Where events go, and whom to ask.
@@ -88,22 +94,28 @@ struct State {
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
+    /// The places of exports.
+    exports: Arc<tokio::sync::Semaphore>,
+    /// The turns of summaries that read events.
+    summaries: tokio::sync::Semaphore,
     stopping: CancellationToken,
     openapi: Bytes,
 }
 
-/// The router over all routes and their aliases. Its clones share everything.
-pub fn router(parts: Parts) -> Router {
+/// All routes and their aliases.
+pub fn surface(parts: Parts) -> Surface {
     let Parts { pipeline, tokens, metrics, config, stopping } = parts;
     let state = State {
         pipeline,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
+        exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),
         config,
+        summaries: tokio::sync::Semaphore::new(summary::AT_ONCE),
         stopping,
         openapi: openapi::document(),
     };
-    endpoint::router(&Arc::new(state), &metrics)
+    endpoint::surface(&Arc::new(state), &metrics)
 }
 
 // === impl Config ===
@@ -114,6 +126,7 @@ impl Default for Config {
             body_bytes: 10 << 20,
             bodies_bytes: 256 << 20,
             concurrent_requests: 512,
+            concurrent_exports: 8,
             max_connections: 4096,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

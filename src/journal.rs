@@ -29,8 +29,8 @@ mod index;
 mod ints;
 mod kinds;
 mod merge;
+mod ordered;
 mod pack;
-mod priority;
 mod prune;
 mod query;
 mod record;
@@ -53,8 +53,6 @@ use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
 use header::{Form, Header};
 use index::Index;
 use pack::Unpacker;
-use query::Ask;
-use scan::{Order, Sink, Tools};
 use segment::Stats;
 use std::{
     ops::ControlFlow,
@@ -83,8 +81,8 @@ pub struct Writer {
     next: u64,
     merger: merge::Trigger,
     log: Log,
-    /// Whether the log, and whether the store, holds what is not on disk.
-    unsynced: (bool, bool),
+    /// Whether only a flush of the store brings the last commits to disk.
+    unflushed: bool,
 }
 
 /// Merges small blocks until it is dropped or the writer is.
@@ -159,7 +157,7 @@ pub fn open(
         next: journal.index.end(),
         merger,
         log,
-        unsynced: (false, false),
+        unflushed: false,
     };
     Ok((journal, writer, run))
 }
@@ -231,16 +229,10 @@ impl Journal {
         from: u64,
         mut each: impl FnMut(u64, &Event<'_>),
     ) -> Result<(), QueryError> {
-        struct Replay<F>(F);
-        impl<F: FnMut(u64, &Event<'_>)> Sink for Replay<F> {
-            fn event(&mut self, seq: u64, event: &Event<'_>) -> ControlFlow<()> {
-                (self.0)(seq, event);
-                ControlFlow::Continue(())
-            }
-        }
-        let ask = Ask { query: &Query::default(), only: None };
-        let mut sink = Replay(&mut each);
-        self.walk(ask, from..u64::MAX, Order::Ascending, &mut sink, &mut Tools::new())
+        self.in_order(&Query::default(), from..u64::MAX, |seq, event| {
+            each(seq, event);
+            ControlFlow::Continue(())
+        })
     }
 
     /// Gives the store the commits of the log that a crash kept from it.
@@ -331,6 +323,12 @@ impl Writer {
         self.next
     }
 
+    /// The read side.
+    #[must_use]
+    pub fn reader(&self) -> &Journal {
+        &self.journal
+    }
+
     /// The key that hashes ids in this store.
     #[must_use]
     pub fn id_key(&self) -> &IdKey {
@@ -373,7 +371,7 @@ impl Writer {
         }
         if !small {
             self.journal.table.apply(batch)?;
-            self.unsynced.1 = true;
+            self.unflushed = true;
         }
         self.next = next;
         for (header, stats, ids) in blocks {
@@ -393,16 +391,12 @@ impl Writer {
         record.bytes(value);
         let record = record.into_inner();
         // Behind a commit that only a flush of the store puts on disk, a record would follow a gap.
-        if self.unsynced.1 || record.len() > Log::max_record_bytes() {
-            self.unsynced.1 = true;
+        if self.unflushed || record.len() > Log::max_record_bytes() {
+            self.unflushed = true;
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            if self.unsynced.0 {
-                self.log.sync()?;
-                self.unsynced.0 = false;
-            }
-            match self.log.turn() {
+            match self.log.turn()? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -410,9 +404,7 @@ impl Writer {
                 }
             }
         }
-        self.log.append(&record)?;
-        self.unsynced.0 = true;
-        Ok(())
+        Ok(self.log.append(&record)?)
     }
 
     /// Blocks until everything appended is on disk.
@@ -421,13 +413,10 @@ impl Writer {
     ///
     /// The disk refused.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unsynced.0 {
-            self.log.sync()?;
-            self.unsynced.0 = false;
-        }
-        if self.unsynced.1 {
+        self.log.sync()?;
+        if self.unflushed {
             self.store.flush()?;
-            self.unsynced.1 = false;
+            self.unflushed = false;
         }
         Ok(())
     }
