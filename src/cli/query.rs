@@ -46,8 +46,12 @@ pub(super) struct Args {
     /// Count per length of time, such as 1h or 1d
     #[arg(long, value_name = "DURATION", conflicts_with = "follow")]
     interval: Option<String>,
-    /// Add sum, mean, extremes and percentiles of this number, such as data.duration_seconds
-    #[arg(long, value_name = "PATH", conflicts_with = "follow")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with = "follow",
+        help = "Add sum, mean, extremes and percentiles of this number, such as data.duration_seconds"
+    )]
     value: Option<String>,
     #[command(flatten)]
     server: client::Args,

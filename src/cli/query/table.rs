@@ -57,10 +57,13 @@ impl Table {
     /// Adds `events` to `text`; the head first, if this is the beginning.
     pub(super) fn rows(&mut self, events: &[Event], text: &mut String) -> Result<(), Error> {
         let views: Vec<_> = events.iter().map(Event::view).collect::<Result<_, _>>()?;
+        // On a narrow terminal the data would have no room behind long names.
+        let part = |of: usize| self.width.map_or(WIDEST, |it| (it / of).clamp(8, WIDEST));
+        let (kind_most, source_most) = (part(4), part(5));
         for it in &views {
             let (kind, source) = &mut self.columns;
-            *kind = (*kind).max(it.event_type.chars().count()).min(WIDEST);
-            *source = (*source).max(it.source.chars().count()).min(WIDEST);
+            *kind = (*kind).max(clean(&it.event_type).chars().count()).min(kind_most);
+            *source = (*source).max(clean(&it.source).chars().count()).min(source_most);
         }
         if !views.is_empty() && !std::mem::replace(&mut self.has_head, true) {
             let (kind, source) = self.columns;
@@ -215,6 +218,20 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
+    #[test]
+    fn long_names_leave_room() {
+        let event = r#"{"timestamp":"2026-01-05T10:00:00Z","event_type":"a_very_long_name_of_a_type",
+            "source":"a/very/long/source","data":{"status":"ok"},"sequence":1}"#;
+        let events: Vec<Event> = vec![serde_json::from_str(event).unwrap()];
+        let mut table = Table { width: Some(80), colour: false, has_head: true, columns: (4, 6) };
+        let mut text = String::new();
+        table.rows(&events, &mut text).unwrap();
+        assert_eq!(
+            text,
+            "2026-01-05 10:00:00.000  a_very_long_name_of…  a/very/long/sou…  status=ok\n"
+        );
+    }
+
     const START: &str = "2026-01-05 10:00:00.500  t     s     ";
 
     #[track_caller]
@@ -241,8 +258,8 @@ mod tests {
     #[test]
     fn a_line_is_as_wide_as_the_terminal() {
         check(Some(60), r#"{"status":"ok","project":"web-frontend"}"#, "  status=ok  project=w…");
-        check(Some(54), r#"{"status":"ok","project":"web-frontend"}"#, "  status=ok");
-        check(Some(20), r#"{"status":"ok"}"#, "");
+        check(Some(52), r#"{"status":"ok","project":"web-frontend"}"#, "  status=ok");
+        check(Some(40), r#"{"status":"ok"}"#, "");
         let long = "x".repeat(100);
         let data = format!(r#"{{"message":"{long}","n":1}}"#);
         check(Some(200), &data, &format!("  message={}…  n=1", "x".repeat(47)));
