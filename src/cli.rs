@@ -60,7 +60,7 @@ enum Command {
     /// Bring events from elsewhere
     #[command(subcommand)]
     Import(import::Command),
-    /// Check, test and explain metric rules
+    /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
     /// Check and show the configuration

@@ -1,12 +1,14 @@
 //! `observatory export`.
 
 mod file;
+mod openmetrics;
 
-use super::client::{self, Client};
+use super::client::{self, Client, Request};
 use super::filter;
 use super::progress::{self, Progress, Unit};
 use super::{Error, Session};
 use file::Target;
+use reqwest::Method;
 use std::path::{Path, PathBuf};
 
 /// Write what the server knows into files.
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(super) enum Command {
     /// Write events into a file
     Events(Args),
+    /// Write metrics as they would have been scraped
+    Openmetrics(openmetrics::Args),
 }
 
 /// Write events into a file.
@@ -62,11 +66,15 @@ enum Format {
 
 /// Exports what `command` says.
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error> {
-    let Command::Events(args) = command;
+    let args = match command {
+        Command::Events(it) => it,
+        Command::Openmetrics(it) => return openmetrics::run(it, session),
+    };
     let path = filter::with_query("/api/v1/events/export", &args.parameters()?);
     let client = Client::new(&args.server, session)?;
     let file = args.output.as_deref().filter(|it| *it != Path::new("-"));
-    client::block_on(export(&client, &path, file, session))
+    let request = Request { method: Method::GET, path: &path, body: None };
+    client::block_on(export(&client, &request, (file, "events"), session))
 }
 
 impl Args {
@@ -104,11 +112,11 @@ impl Format {
 
 async fn export(
     client: &Client,
-    path: &str,
-    file: Option<&Path>,
+    request: &Request<'_>,
+    (file, what): (Option<&Path>, &str),
     session: &mut Session,
 ) -> Result<(), Error> {
-    let mut stream = client.open(path, session).await?;
+    let mut stream = client.open(request, session).await?;
     // Only now: what the server refuses must not touch a file.
     let mut target = file.map(Target::create).transpose()?;
     let mut progress = Progress::new("exporting", Unit::Bytes);
@@ -134,7 +142,7 @@ async fn export(
         (Some(target), Ok(())) => {
             let path = target.finish()?;
             let size = progress::bytes_text(bytes);
-            session.note(&format!("observatory: {size} of events in {}", path.display()));
+            session.note(&format!("observatory: {size} of {what} in {}", path.display()));
             Ok(())
         }
         (Some(target), Err(err)) => {

@@ -2,7 +2,6 @@
 
 use super::{Attempt, Client, Request, mistaken, reason, retry_after};
 use crate::cli::{Error, Session};
-use reqwest::Method;
 use std::time::Duration;
 
 /// An answer that is read as it comes.
@@ -15,15 +14,15 @@ pub(in crate::cli) struct Stream {
 }
 
 impl Client {
-    /// Opens `path` for reading as it comes; the time-out is for the beginning, and then for each pause.
+    /// Opens the answer to `request`, which can be sent again, for reading as it comes; the time-out is for
+    /// the beginning, and then for each pause.
     pub(in crate::cli) async fn open(
         &self,
-        path: &str,
+        request: &Request<'_>,
         session: &mut Session,
     ) -> Result<Stream, Error> {
-        let request = Request { method: Method::GET, path, body: None };
         let mut tell = |it: String| session.note(&it);
-        let attempt = |left| self.attempt_stream(&request, left);
+        let attempt = |left| self.attempt_stream(request, left);
         let response = self.persist(self.timeout, &mut tell, attempt).await.map_err(mistaken)?;
         Ok(Stream { response, patience: self.timeout, base: self.base.clone() })
     }
