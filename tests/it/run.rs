@@ -398,6 +398,22 @@ fn a_server_that_does_not_answer_holds_up_nothing() {
 }
 
 #[test]
+fn who_waits_for_the_end_may_end_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let place = Place { url, ..Place::nowhere() };
+    let mut command = command(&place.settings());
+    command.args(["run", "--timeout", "600", "--", "true"]);
+    let mut run = command.stderr(Stdio::piped()).spawn().unwrap();
+    // The command has ended when the second event is there.
+    eventually(PATIENCE, || if place.waiting().len() == 2 { Ok(()) } else { Err("too few") });
+    send_signal("-INT", &run);
+    let status = eventually(PATIENCE, || run.try_wait().unwrap().ok_or("it waits"));
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(place.waiting().len(), 2);
+}
+
+#[test]
 fn a_full_spool_forgets_the_oldest_and_says_so() {
     let place = Place::nowhere();
     for number in 0..10_000 {
