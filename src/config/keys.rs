@@ -153,7 +153,8 @@ pub const KEYS: &[Key] = &[
 /// Variables that are no setting of the server: what they are for.
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("OBSERVATORY_CONFIG", "The configuration file; `--config` wins."),
-    ("OBSERVATORY_URL", "The server that `send`, `demo` and `token` talk to."),
+    ("OBSERVATORY_URL", "The server that every verb but `serve` talks to."),
+    ("OBSERVATORY_SPOOL", "The directory where events of `run` wait for their server."),
     (
         "PORT",
         "A further port to listen on: every address if a token is set or `auth.disabled` is, 127.0.0.1 otherwise.",

@@ -26,6 +26,9 @@ mod rules_cli;
 mod past;
 // A command between two events, and what waits on disk for the server.
 mod run;
+// Questions, and files of events in and out.
+mod files;
+mod query;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.
