@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod home;
 mod instruments;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod params;

@@ -15,6 +15,7 @@
 //! on disk in the store when that is flushed, in the background; a large one flushes the store. Small
 //! blocks are merged in the background into sealed ones of about a thousand events, compressed (`merge`).
 
+mod arrivals;
 mod block;
 mod dedup;
 mod index;

@@ -23,7 +23,7 @@ mod zero;
 
 pub use own::Own;
 pub use render::{Audience, Rendered, Scraper};
-pub use snapshot::RestoreError;
+pub use snapshot::{Reach, RestoreError, reach};
 
 use crate::rules::{Change, FamilyKind, FamilySpec, Op, RuleSet, SpanSpec, Updates};
 use crate::store::Table;

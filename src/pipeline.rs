@@ -11,13 +11,17 @@
 //!   refused.
 
 mod answers;
+mod keeper;
 mod own;
 mod queue;
 mod reload;
+mod retention;
 mod scrape;
 mod writer;
 
+pub use keeper::{PruneError, Pruned};
 pub use reload::{ReloadError, Reloaded};
+pub use retention::{Class, ParseClassError, Retention, Wanted};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
@@ -60,6 +64,8 @@ pub struct Config {
     pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
+    /// How long events are kept.
+    pub retention: Retention,
 }
 
 /// When a submission is answered.
@@ -94,6 +100,7 @@ struct Inner {
     own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
+    keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
@@ -184,6 +191,7 @@ impl Default for Config {
             max_label_bytes: 128,
             page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -221,6 +229,8 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
+        let retention = config.retention.clone();
+        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
         let writer = writer::Writer::new(
             config,
             store,
@@ -250,6 +260,7 @@ impl Pipeline {
                 own,
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
+                keeper,
                 threads: Mutex::new(vec![writer, merger]),
             }),
         })
@@ -346,6 +357,7 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.inner.own.register(registry);
         self.inner.metrics.register(registry);
+        self.inner.keeper.register(registry);
         registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 

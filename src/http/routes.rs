@@ -3,7 +3,7 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
-use super::{admin, events, health, home, metrics, openapi, rules, status, tokens};
+use super::{admin, events, health, home, maintenance, metrics, openapi, rules, status, tokens};
 use crate::tokens::Role;
 use axum::body::Body;
 use axum::http::{Method, Response};
@@ -36,6 +36,8 @@ pub(super) enum Rendering {
     Ok,
     /// Status as health word, version and uptime.
     Brief,
+    /// What was done as a word and a sentence.
+    Success,
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -147,6 +149,14 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(status::status(it)),
         aliases: &[("/api/status", Rendering::Brief)],
         summary: "Say what is running, since when and with which settings",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/maintenance/prune",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(maintenance::prune(it)),
+        aliases: &[("/control/prune", Rendering::Success)],
+        summary: "Forget events that are too old",
     },
     Route {
         methods: GET,

@@ -8,7 +8,7 @@ use super::segment::Stats;
 use crate::event::Time;
 use crate::selector::Glob;
 use crate::store::Batch;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Blocks that one batch of the store deletes at most.
 const BATCH_BLOCKS: usize = 64;
@@ -35,7 +35,7 @@ pub struct Class {
 }
 
 /// What was deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Events.
     pub events: u64,
@@ -43,6 +43,8 @@ pub struct Pruned {
     pub blocks: u64,
     /// Stored bytes.
     pub bytes: u64,
+    /// Events by type.
+    pub types: BTreeMap<Arc<str>, u64>,
 }
 
 impl Retention {
@@ -136,6 +138,9 @@ impl Journal {
         pruned.blocks += gone.len() as u64;
         pruned.events += gone.iter().map(|it| u64::from(it.stats.count)).sum::<u64>();
         pruned.bytes += gone.iter().map(|it| u64::from(it.stored_bytes)).sum::<u64>();
+        for it in gone.iter().flat_map(|it| &it.stats.pairs) {
+            *pruned.types.entry(Arc::clone(&it.event_type)).or_default() += u64::from(it.count);
+        }
         Ok(gone.len() == BATCH_BLOCKS)
     }
 }

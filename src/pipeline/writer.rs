@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const TABLE: &str = "metrics";
+pub(super) const TABLE: &str = "metrics";
 /// Up to when series have been shown to every Prometheus, in milliseconds since the epoch.
 const MARK: &[u8] = b"z";
 const VERSION: u8 = 1;
