@@ -19,6 +19,7 @@ mod arrivals;
 mod block;
 mod dedup;
 mod index;
+mod load;
 mod merge;
 mod prune;
 mod query;
@@ -27,8 +28,10 @@ mod scan;
 mod segment;
 
 pub use dedup::Config as DedupConfig;
+pub use load::{LoadError, Loader};
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
+pub use record::{decode_next as decode_event, encode as encode_event};
 pub use scan::{Count, Kind};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
 
@@ -42,7 +45,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-const TABLE: &str = "journal";
+/// The table of the store that holds the journal.
+pub const TABLE: &str = "journal";
 const KEY_OF_IDS: &[u8] = b"k";
 
 /// The journal's read side. A handle: clones share it. It blocks, so call it off the reactor.
@@ -143,6 +147,12 @@ pub fn open(
         unsynced: (false, false),
     };
     Ok((journal, writer, run))
+}
+
+/// Whether an entry of the journal's table is a part of its events; what is not is needed beside them.
+#[must_use]
+pub fn is_of_events(key: &[u8]) -> bool {
+    key.first().is_some_and(|it| block::KINDS.contains(it))
 }
 
 /// The store's own key of ids, made from `random` when the store is new.

@@ -19,7 +19,7 @@ mod retention;
 mod scrape;
 mod writer;
 
-pub use keeper::{PruneError, Pruned};
+pub use keeper::{Hold, PruneError, Pruned};
 pub use reload::{ReloadError, Reloaded};
 pub use retention::{Class, ParseClassError, Retention, Wanted};
 pub use scrape::ScrapeFormat;

@@ -6,12 +6,16 @@ use super::params;
 use super::reply;
 use super::reply::Text;
 use super::routes::Rendering;
+use crate::backup;
+use crate::backup::BackupError;
 use crate::event::Time;
 use crate::pipeline::{PruneError, Pruned, Wanted};
 use axum::body::Body;
-use axum::http::{Response, StatusCode, Uri};
+use axum::http::{HeaderValue, Response, StatusCode, Uri, header};
+use bytes::Bytes;
 use serde::Serialize;
-use std::time::Duration;
+use std::{io, io::BufWriter, time::Duration};
+use tokio::sync::{mpsc, oneshot};
 
 /// A thousand years would be a slip.
 const MAX_DAYS: u32 = 36_500;
@@ -101,6 +105,79 @@ pub(super) async fn prune(call: Call) -> Result<Response<Body>, ApiError> {
     let counted_from = Text(counted_from);
     let answer = Answer { deleted, blocks, bytes, dry_run, counted_from, note };
     Ok(reply::json(StatusCode::OK, &answer))
+}
+
+/// `POST /api/v1/maintenance/backup`: everything, as one file. It is made while it is sent, so that a client
+/// that does not read holds it up; the server's patience with such clients bounds that.
+pub(super) async fn backup(call: Call) -> Result<Response<Body>, ApiError> {
+    let pipeline = call.state.pipeline.clone();
+    let now = pipeline.now();
+    let by = call.by().to_owned();
+    pipeline.snapshot().await?;
+    let (begun, begin) = oneshot::channel();
+    let (chunks, mut sent) = mpsc::channel(CHUNKS);
+    tokio::task::spawn_blocking(move || {
+        let frozen = match backup::freeze(&pipeline) {
+            Ok(it) => it,
+            Err(error) => {
+                let _ = begun.send(Err(error));
+                return;
+            }
+        };
+        // If nobody waits any more, the first chunk says so.
+        let _ = begun.send(Ok(()));
+        let out = BufWriter::with_capacity(CHUNK_BYTES, Chunks(chunks.clone()));
+        match frozen.write(out, now) {
+            Ok(events) => tracing::info!(backup.events = events, by, "a backup was taken"),
+            Err(error) => {
+                tracing::warn!(%error, by, "a backup was not taken to its end");
+                // The client sees a body that breaks off.
+                let _ = chunks.blocking_send(Err(io::Error::other(error)));
+            }
+        }
+    });
+    begin.await.map_err(ApiError::internal)??;
+    let stream = futures_util::stream::poll_fn(move |context| sent.poll_recv(context));
+    let mut response = Response::new(Body::from_stream(stream));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let name = now.to_string().replace(':', "-");
+    let disposition = format!("attachment; filename=\"observatory-{name}.backup\"");
+    if let Ok(it) = HeaderValue::try_from(disposition) {
+        headers.insert(header::CONTENT_DISPOSITION, it);
+    }
+    Ok(response)
+}
+
+/// Chunks of a body that is being written, and that wait for the client.
+const CHUNKS: usize = 4;
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Sends what is written.
+struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+
+impl io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Pipeline(error) => error.into(),
+            BackupError::Unquiet | BackupError::Store(_) => {
+                Self::unavailable("store_unavailable", error)
+            }
+            it => Self::internal(it),
+        }
+    }
 }
 
 impl From<PruneError> for ApiError {

@@ -159,6 +159,14 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Forget events that are too old",
     },
     Route {
+        methods: POST,
+        path: "/api/v1/maintenance/backup",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(maintenance::backup(it)),
+        aliases: &[],
+        summary: "Get a backup of everything, as one file",
+    },
+    Route {
         methods: GET,
         path: "/api/v1/tokens",
         access: Access::Role(Role::Admin),

@@ -24,6 +24,9 @@ pub(super) const IDS: u8 = b'i';
 /// The header of a run whose events were all deleted.
 pub(super) const EMPTY: u8 = b'e';
 
+/// All of them.
+pub(super) const KINDS: [u8; 5] = [SMALL, ROWS, HEADER, IDS, EMPTY];
+
 /// What is kept in memory of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {

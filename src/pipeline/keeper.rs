@@ -68,6 +68,12 @@ pub enum PruneError {
     Store(#[from] StoreError),
 }
 
+/// The right to forget events, and to keep others from it, until it is dropped.
+#[derive(Debug)]
+pub struct Hold<'p> {
+    _guard: MutexGuard<'p, ()>,
+}
+
 /// What the keeper knows.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -114,11 +120,10 @@ impl Keeper {
         Self { retention, store, table, keeping: Mutex::default(), steady, own }
     }
 
-    /// The right to forget events, and to keep others from it.
-    pub(super) fn keep(&self) -> Result<MutexGuard<'_, ()>, PruneError> {
+    fn hold(&self) -> Result<Hold<'_>, PruneError> {
         match self.keeping.try_lock() {
-            Ok(it) => Ok(it),
-            Err(TryLockError::Poisoned(it)) => Ok(it.into_inner()),
+            Ok(_guard) => Ok(Hold { _guard }),
+            Err(TryLockError::Poisoned(it)) => Ok(Hold { _guard: it.into_inner() }),
             Err(TryLockError::WouldBlock) => Err(PruneError::Busy),
         }
     }
@@ -218,10 +223,10 @@ impl Pipeline {
 
     fn forget_at(&self, wanted: &Wanted, now: Time) -> Result<Pruned, PruneError> {
         let keeper = &self.inner.keeper;
-        let _keeping = keeper.keep()?;
+        let _hold = keeper.hold()?;
         let started = Instant::now();
         let (from, clock_ahead) = self.counted_from(now)?;
-        let keep_from = metrics::reach(&keeper.table)?.map_or(0, |it| it.next);
+        let keep_from = self.reach()?.map_or(0, |it| it.next);
         // Only now the snapshot that makes events dispensable is sure to be on disk.
         keeper.store.flush()?;
         let plan = keeper.retention.plan(wanted);
@@ -248,16 +253,43 @@ impl Pipeline {
         Ok((from, ahead))
     }
 
+    /// Keeps events from being forgotten, and backups from being taken, for as long as the answer lives.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else does.
+    pub fn hold(&self) -> Result<Hold<'_>, PruneError> {
+        self.inner.keeper.hold()
+    }
+
+    /// Up to where the stored snapshot goes; `None` if there is none. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or the snapshot is damaged.
+    pub fn reach(&self) -> Result<Option<Reach>, PruneError> {
+        Ok(metrics::reach(&self.inner.keeper.table)?)
+    }
+
+    /// The store below everything.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     /// Stores a snapshot of everything that was answered before the call; where it stands.
-    pub(super) async fn snapshot(&self) -> Result<Reach, PruneError> {
+    ///
+    /// # Errors
+    ///
+    /// It could not be stored, or the server is stopping.
+    pub async fn snapshot(&self) -> Result<Reach, PruneError> {
         let _one_at_a_time = self.inner.reloading.lock().await;
-        let reach = |it: &Self| Ok(metrics::reach(&it.inner.keeper.table)?);
-        let before = self.blocking(reach).await?;
+        let before = self.blocking(Self::reach).await?;
         let (reply, done) = oneshot::channel();
         // To put the rules in force that are in force stores a snapshot, and changes nothing.
         self.order(Command::UseRules(self.rules(), reply)).await;
         done.await.map_err(|_| PruneError::Stopping)?;
-        match self.blocking(reach).await? {
+        match self.blocking(Self::reach).await? {
             Some(it) if before.is_none_or(|before| before.generation < it.generation) => Ok(it),
             _ => Err(PruneError::Unstored),
         }

@@ -157,7 +157,7 @@ async fn a_clock_that_was_even_for_a_day_is_believed() {
 async fn one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = open(dir.path());
-    let keeping = pipeline.inner.keeper.keep().unwrap();
+    let keeping = pipeline.hold().unwrap();
     let refused = pipeline.forget_at(&Wanted::default(), pipeline.now());
     assert!(matches!(refused, Err(PruneError::Busy)), "{refused:?}");
     drop(keeping);
