@@ -25,8 +25,8 @@ pub(super) struct Args {
         help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
     )]
     pub(super) token: Option<String>,
-    /// Seconds after which to give up, retries included
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
 }
 
@@ -37,6 +37,8 @@ pub(super) struct Client {
     base: String,
     token: Option<String>,
     timeout: Duration,
+    /// Whether a failure that may pass is tried again.
+    retries: bool,
 }
 
 /// A request that can be sent again.
@@ -87,8 +89,20 @@ enum Attempt {
     /// Another attempt may succeed, after the pause that the server asked for.
     Again(String, Option<Duration>),
     /// Another attempt would end the same.
-    Final(Error),
+    Final(Failure),
 }
+
+/// Why a request was not answered well.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server will never take this body.
+    Bad(String),
+    /// The server was not reached, took nothing, or does not know us: the body is not at fault.
+    Other(Error),
+}
+
+/// After how long a request is given up, unless `--timeout` says otherwise.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -97,6 +111,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Client {
     pub(super) fn new(args: &Args, session: &Session) -> Result<Self, Error> {
+        Self::patient(args, session, TIMEOUT)
+    }
+
+    /// A client that gives up after `timeout` unless `args` say otherwise.
+    pub(super) fn patient(
+        args: &Args,
+        session: &Session,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let url = args.url.as_deref().or_else(|| session.variable("OBSERVATORY_URL"));
         let base = base_url(url.unwrap_or("http://127.0.0.1:9091"))?;
         let list = session.variable("OBSERVATORY_TOKEN").unwrap_or_default();
@@ -114,7 +137,17 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|err| Error::System(reason(&err)))?;
-        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(Duration::from_secs(10)) })
+        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(timeout), retries: true })
+    }
+
+    /// The same with one attempt per request, for what can wait until later.
+    pub(super) fn without_retries(self) -> Self {
+        Self { retries: false, ..self }
+    }
+
+    /// How long a request may take, retries included.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The server's address.
@@ -128,9 +161,22 @@ impl Client {
         lines: String,
         session: &mut Session,
     ) -> Result<Batch, Error> {
+        let mut tell = |it: String| session.note(&it);
+        Ok(self.post_lines(lines, self.timeout, &mut tell).await?)
+    }
+
+    /// Sends events, one per line, for at most `timeout`; what a person would like to know meanwhile is told
+    /// to `tell`.
+    pub(super) async fn post_lines(
+        &self,
+        lines: String,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<Batch, Failure> {
         let body = Some(("application/x-ndjson", lines));
         let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
-        answer(&self.send(&request, session).await?)
+        let body = self.exchange(&request, timeout, tell).await?;
+        answer(&body).map_err(Failure::Other)
     }
 
     /// Sends `request` until it is answered or the time is over. The answer's body, if it is a success, or
@@ -140,25 +186,33 @@ impl Client {
         request: &Request<'_>,
         session: &mut Session,
     ) -> Result<String, Error> {
+        let mut tell = |it: String| session.note(&it);
+        Ok(self.exchange(request, self.timeout, &mut tell).await?)
+    }
+
+    /// The same for at most `timeout`, with what a person would like to know meanwhile told to `tell`.
+    pub(super) async fn exchange(
+        &self,
+        request: &Request<'_>,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<String, Failure> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut told = false;
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
+            let left = timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
             let (why, asked) = match self.attempt(request, left).await {
                 Ok(body) => return Ok(body),
                 Err(Attempt::Final(err)) => return Err(err),
                 Err(Attempt::Again(why, asked)) => (why, asked),
             };
             let wait = asked.unwrap_or(pause);
-            if started.elapsed() + wait >= self.timeout {
-                return Err(Error::Unavailable(why));
+            if !self.retries || started.elapsed() + wait >= timeout {
+                return Err(Failure::Other(Error::Unavailable(why)));
             }
             if !told && started.elapsed() + wait >= PATIENCE {
-                session.note(&format!(
-                    "observatory: {why}; trying again for {}s",
-                    self.timeout.as_secs()
-                ));
+                tell(format!("observatory: {why}; trying again for {}s", timeout.as_secs()));
                 told = true;
             }
             tokio::time::sleep(wait).await;
@@ -195,7 +249,11 @@ impl Client {
         } else {
             format!("{} does not answer: {}", self.base, reason(err))
         };
-        if err.is_builder() { Attempt::Final(Error::Usage(why)) } else { Attempt::Again(why, None) }
+        if err.is_builder() {
+            Attempt::Final(Failure::Other(Error::Usage(why)))
+        } else {
+            Attempt::Again(why, None)
+        }
     }
 
     fn refusal(
@@ -214,12 +272,22 @@ impl Client {
         };
         let why = format!("{} answers {status}: {message}", self.base);
         Err(match status.as_u16() {
-            401 | 403 => Attempt::Final(Error::Denied(format!(
+            401 | 403 => Attempt::Final(Failure::Other(Error::Denied(format!(
                 "{why}; give a token with --token or OBSERVATORY_TOKEN"
-            ))),
-            408 | 429 | 500 | 502..=504 => Attempt::Again(why, after),
-            _ => Attempt::Final(Error::Refused(why)),
+            )))),
+            408 | 429 | 500 | 502..=504 | 507 => Attempt::Again(why, after),
+            400 | 413 | 422 => Attempt::Final(Failure::Bad(why)),
+            _ => Attempt::Final(Failure::Other(Error::Refused(why))),
         })
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Bad(why) => Self::Refused(why),
+            Failure::Other(err) => err,
+        }
     }
 }
 

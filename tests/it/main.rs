@@ -22,6 +22,8 @@ mod hostile;
 mod prometheus;
 // Rules: check, test, explain, reload.
 mod rules_cli;
+// A command between two events, and what waits on disk for the server.
+mod run;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.
