@@ -1,6 +1,7 @@
 //! The command line: one verb per file. Results go to standard output, messages to standard error, and the
 //! exit code says what kind of failure it was ([`EXIT_CODES`]).
 
+mod backup;
 mod client;
 mod config;
 mod deliver;
@@ -48,6 +49,10 @@ enum Command {
     Run(run::Args),
     /// Send a believable stream of events to a server, to see it alive
     Demo(demo::Args),
+    /// Take a backup of a running server
+    Backup(backup::Take),
+    /// Make a data directory from a backup
+    Restore(backup::Restore),
     /// Check, test and explain metric rules
     #[command(subcommand)]
     Rules(rules::Command),
@@ -94,6 +99,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
+        Command::Backup(args) => backup::take(&args, session),
+        Command::Restore(args) => backup::restore(&args, session),
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),

@@ -25,7 +25,7 @@ async fn send(pipeline: &Pipeline, n: usize, id: Option<&str>, days_ago: u32) {
         event_type: types[i % 3].into(),
         source: "s".into(),
         time: Some(pipeline.now().saturating_sub(days_ago * DAY)),
-        subject: (i % 2 == 0).then(|| "subject".into()),
+        subject: i.is_multiple_of(2).then(|| "subject".into()),
         trace: None,
         data: r#"{"project":"web","status":"success","duration_seconds":5}"#.into(),
     };

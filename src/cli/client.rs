@@ -221,22 +221,57 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
-        let mut builder = self
-            .http
-            .request(request.method.clone(), format!("{}{}", self.base, request.path))
-            .timeout(left);
-        if let Some(token) = &self.token {
-            builder = builder.bearer_auth(token);
-        }
-        if let Some((kind, body)) = &request.body {
-            builder = builder.header(header::CONTENT_TYPE, *kind).body(body.clone());
-        }
+        let builder = self.builder(request).timeout(left);
         let response = builder.send().await.map_err(|err| self.unreachable(&err))?;
         let status = response.status();
         let after = response.headers().get(header::RETRY_AFTER);
         let after = after.and_then(|it| it.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let body = response.text().await.map_err(|err| self.unreachable(&err))?;
         if status.is_success() { Ok(body) } else { self.refusal(status, after, body) }
+    }
+
+    /// Sends `request` once and hands the answer on as it comes, to `each`. It may take as long as it likes,
+    /// but must not pause for longer than the client has patience.
+    pub(super) async fn stream(
+        &self,
+        request: &Request<'_>,
+        mut each: impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let silent = |_| {
+            let seconds = self.timeout.as_secs();
+            Error::Unavailable(format!("{} said nothing for {seconds} s", self.base))
+        };
+        let ended = |attempt| match attempt {
+            Attempt::Again(why, _) => Error::Unavailable(why),
+            Attempt::Final(failure) => failure.into(),
+        };
+        let sent = self.builder(request).send();
+        let response = tokio::time::timeout(self.timeout, sent).await.map_err(silent)?;
+        let mut response = response.map_err(|err| ended(self.unreachable(&err)))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.text().await.map_err(|err| ended(self.unreachable(&err)))?;
+            return self.refusal(status, None, body).map(drop).map_err(ended);
+        }
+        loop {
+            let chunk = tokio::time::timeout(self.timeout, response.chunk()).await;
+            match chunk.map_err(silent)?.map_err(|err| ended(self.unreachable(&err)))? {
+                Some(it) => each(&it)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn builder(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
+        let url = format!("{}{}", self.base, request.path);
+        let mut builder = self.http.request(request.method.clone(), url);
+        if let Some(token) = &self.token {
+            builder = builder.bearer_auth(token);
+        }
+        if let Some((kind, body)) = &request.body {
+            builder = builder.header(header::CONTENT_TYPE, *kind).body(body.clone());
+        }
+        builder
     }
 
     fn unreachable(&self, err: &reqwest::Error) -> Attempt {
