@@ -105,6 +105,12 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start_with(settings: Settings) -> Self {
+        Self::start_in(settings, |_| ())
+    }
+
+    /// A server whose data directory `prepare` makes.
+    #[track_caller]
+    pub(crate) fn start_in(settings: Settings, prepare: impl FnOnce(&Path)) -> Self {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings,
@@ -112,6 +118,7 @@ impl Server {
             running: None,
             log: Arc::default(),
         };
+        prepare(&server.data_dir());
         server.launch();
         server
     }
