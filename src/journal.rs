@@ -18,6 +18,7 @@
 mod arrivals;
 mod block;
 mod dedup;
+mod forgotten;
 mod index;
 mod load;
 mod merge;
@@ -43,6 +44,7 @@ use index::Index;
 use std::{
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// The table of the store that holds the journal.
@@ -55,6 +57,8 @@ pub struct Journal {
     table: Table,
     index: Arc<Index>,
     key: IdKey,
+    /// How long ids are remembered.
+    window: Duration,
     /// Held by whoever replaces or deletes blocks.
     replacing: Arc<Mutex<()>>,
 }
@@ -126,7 +130,7 @@ pub fn open(
     let table = store.table(TABLE)?;
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
-    let journal = Journal { table, index, key, replacing: Arc::default() };
+    let journal = Journal { table, index, key, window: dedup.window, replacing: Arc::default() };
     let (log, records) = store.log()?;
     if !records.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
@@ -283,6 +287,9 @@ impl Journal {
 
     /// Fills the window with the ids that arrived at or after `since`.
     fn remember(&self, window: &mut dedup::Window, since: Time) -> Result<(), QueryError> {
+        for (received, identity) in self.forgotten(since)? {
+            window.insert(received, identity);
+        }
         for header in self.index.from(0) {
             let received = header.stats.received.1;
             if received < since {

@@ -3,6 +3,7 @@
 use super::Journal;
 use super::block;
 use super::block::Header;
+use super::forgotten::Forgotten;
 use super::query::QueryError;
 use super::segment::Stats;
 use crate::event::Time;
@@ -69,7 +70,7 @@ impl Journal {
     /// wait for. Nothing is deleted at or after sequence number `keep_from`, nor from a block that
     /// reaches there. A block goes when all of its events may go, so some live a little longer.
     ///
-    /// Sequence numbers keep their meaning; a part that is gone is remembered as empty.
+    /// Ids of the dedup window are still known, also after a restart. Sequence numbers keep their meaning; a part that is gone is remembered as empty.
     ///
     /// # Errors
     ///
@@ -81,8 +82,10 @@ impl Journal {
         keep_from: u64,
     ) -> Result<Pruned, QueryError> {
         let mut res = Pruned::default();
+        let since = now.saturating_sub(self.window);
+        self.drop_forgotten(since)?;
         let old = |it: &Header| it.end() <= keep_from && retention.forgets(it, now);
-        while self.delete(&old, &mut res)? {}
+        while self.delete(&old, since, &mut res)? {}
         if let Some(max) = retention.max_bytes {
             let mut excess = self.index.stored_bytes().saturating_sub(max);
             let mut until = 0;
@@ -93,15 +96,16 @@ impl Journal {
                 excess = excess.saturating_sub(u64::from(it.stored_bytes));
                 until = it.end();
             }
-            while self.delete(&|it| it.end() <= until, &mut res)? {}
+            while self.delete(&|it| it.end() <= until, since, &mut res)? {}
         }
         Ok(res)
     }
 
-    /// Deletes some of the blocks that are `unwanted`; whether there may be more.
+    /// Deletes some of the blocks that are `unwanted`, but not the ids that arrived at or after `since`; whether there may be more.
     fn delete(
         &self,
         unwanted: &dyn Fn(&Header) -> bool,
+        since: Time,
         pruned: &mut Pruned,
     ) -> Result<bool, QueryError> {
         let _replacing = self.replacing();
@@ -110,7 +114,11 @@ impl Journal {
         let gone: Vec<_> = headers.iter().filter(|it| some(it)).take(BATCH_BLOCKS).collect();
         let mut batch = Batch::default();
         let mut empty = Vec::new();
+        let mut ids = Forgotten::default();
         for header in &gone {
+            if header.stats.received.1 >= since {
+                self.forget_ids(&mut ids, header.first..header.end(), since)?;
+            }
             for kind in [block::SMALL, block::ROWS, block::HEADER, block::IDS] {
                 batch.remove(&block::key(kind, header.first));
             }
@@ -125,9 +133,8 @@ impl Journal {
             batch.put(&block::key(block::EMPTY, it.first), &it.encode());
             empty.push(it);
         }
-        if gone.is_empty() {
-            return Ok(false);
-        }
+        let Some(first) = gone.first() else { return Ok(false) };
+        ids.put(&mut batch, first.first);
         self.index.moving();
         let applied = self.table.apply(batch);
         if applied.is_ok() {

@@ -196,6 +196,14 @@ impl Server {
         self.running = None;
     }
 
+    /// Starts again on the same data directory and is killed before long, perhaps while it reads.
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Running(child);
+        thread::sleep(after);
+        drop(running);
+    }
+
     /// Starts again on the same data directory.
     #[track_caller]
     pub(crate) fn restart(&mut self) {
