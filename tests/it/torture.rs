@@ -347,7 +347,8 @@ impl Looks {
         let max = |from: usize, to: usize| self.0[from..to].iter().map(&of).max().unwrap();
         let (middle, late) = (max(third, 2 * third), max(2 * third, self.0.len()));
         let mib = |it: u64| it >> 20;
-        eprintln!("{what}: {} MiB, then {} MiB", mib(middle), mib(late));
+        let all: Vec<_> = self.0.iter().map(|it| mib(of(it)).to_string()).collect();
+        eprintln!("{what}, MiB: {}", all.join(" "));
         assert!(late <= middle + middle / 5 + (8 << 20), "{what} grows: {middle} to {late} bytes");
     }
 }
@@ -370,6 +371,7 @@ fn grow(duration: Duration) {
     let settings = Settings::new()
         .env("OBSERVATORY_SNAPSHOT_INTERVAL", "2s")
         .env("OBSERVATORY_RETENTION_INTERVAL", "1s")
+        .env("OBSERVATORY_DEDUP_WINDOW", "5s")
         .env("OBSERVATORY_RETENTION_LOGS", &format!("{}s", duration.as_secs().div_ceil(12)));
     let server = Server::start_with_rules(&rules(0), settings);
     let stop = Arc::<AtomicBool>::default();
