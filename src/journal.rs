@@ -72,8 +72,8 @@ pub struct Writer {
     next: u64,
     merger: merge::Trigger,
     log: Log,
-    /// Whether the log, and whether the store, holds what is not on disk.
-    unsynced: (bool, bool),
+    /// Whether only a flush of the store brings the last commits to disk.
+    unflushed: bool,
 }
 
 /// Merges small blocks until it is dropped or the writer is.
@@ -148,7 +148,7 @@ pub fn open(
         next: journal.index.end(),
         merger,
         log,
-        unsynced: (false, false),
+        unflushed: false,
     };
     Ok((journal, writer, run))
 }
@@ -359,7 +359,7 @@ impl Writer {
         }
         if !small {
             self.journal.table.apply(batch)?;
-            self.unsynced.1 = true;
+            self.unflushed = true;
         }
         self.next = next;
         for (header, ids) in blocks {
@@ -379,16 +379,12 @@ impl Writer {
         record.bytes(value);
         let record = record.into_inner();
         // Behind a commit that only a flush of the store puts on disk, a record would follow a gap.
-        if self.unsynced.1 || record.len() > Log::max_record_bytes() {
-            self.unsynced.1 = true;
+        if self.unflushed || record.len() > Log::max_record_bytes() {
+            self.unflushed = true;
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            if self.unsynced.0 {
-                self.log.sync()?;
-                self.unsynced.0 = false;
-            }
-            match self.log.turn() {
+            match self.log.turn()? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -396,9 +392,7 @@ impl Writer {
                 }
             }
         }
-        self.log.append(&record)?;
-        self.unsynced.0 = true;
-        Ok(())
+        Ok(self.log.append(&record)?)
     }
 
     /// Blocks until everything appended is on disk.
@@ -407,13 +401,10 @@ impl Writer {
     ///
     /// The disk refused.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unsynced.0 {
-            self.log.sync()?;
-            self.unsynced.0 = false;
-        }
-        if self.unsynced.1 {
+        self.log.sync()?;
+        if self.unflushed {
             self.store.flush()?;
-            self.unsynced.1 = false;
+            self.unflushed = false;
         }
         Ok(())
     }
