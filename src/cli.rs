@@ -7,6 +7,9 @@ mod config;
 mod deliver;
 mod demo;
 mod error;
+mod export;
+mod filter;
+mod import;
 mod pairs;
 mod progress;
 mod rules;
@@ -53,7 +56,13 @@ enum Command {
     Backup(backup::Take),
     /// Make a data directory from a backup
     Restore(backup::Restore),
-    /// Check, test and explain metric rules
+    /// Write what the server knows into files
+    #[command(subcommand)]
+    Export(export::Command),
+    /// Bring events from elsewhere
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
     /// Check and show the configuration
@@ -101,6 +110,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Demo(args) => demo::run(&args, session),
         Command::Backup(args) => backup::take(&args, session),
         Command::Restore(args) => backup::restore(&args, session),
+        Command::Export(command) => export::run(&command, session),
+        Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),

@@ -22,6 +22,7 @@ mod forgotten;
 mod index;
 mod load;
 mod merge;
+mod ordered;
 mod prune;
 mod query;
 mod record;
@@ -316,6 +317,12 @@ impl Writer {
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn reader(&self) -> &Journal {
+        &self.journal
     }
 
     /// The key that hashes ids in this store.

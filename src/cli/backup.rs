@@ -1,7 +1,7 @@
 //! `observatory backup` and `observatory restore`.
 
 use super::client::{self, Client, Request};
-use super::progress::{self, Progress, Unit};
+use super::progress::{Progress, Unit, bytes_text};
 use super::{Error, Session, settings};
 use crate::backup;
 use crate::backup::{Contents, RestoreError};
@@ -73,7 +73,7 @@ pub(super) fn take(args: &Take, session: &mut Session) -> Result<(), Error> {
         // What is left if this fails as well is told by its name.
         let _ = fs::remove_file(&part);
     })?;
-    session.note(&format!("observatory: {}, {}", told(&contents), size(bytes)));
+    session.note(&format!("observatory: {}, {}", told(&contents), bytes_text(bytes)));
     session.print(&path.display().to_string())
 }
 
@@ -104,12 +104,15 @@ fn download(client: &Client, part: &Path, session: &mut Session) -> Result<u64, 
     let mut progress = Progress::new("backup", Unit::Bytes);
     let mut bytes = 0;
     let request = Request { method: Method::POST, path: "/api/v1/maintenance/backup", body: None };
-    let received = client::block_on(client.stream(&request, |chunk| {
-        out.write_all(chunk).map_err(Error::Output)?;
-        bytes += chunk.len() as u64;
-        progress.update(bytes, session);
+    let received = client::block_on(async {
+        let mut stream = client.open(&request, session).await?;
+        while let Some(chunk) = stream.chunk().await? {
+            out.write_all(&chunk).map_err(Error::Output)?;
+            bytes += chunk.len() as u64;
+            progress.update(bytes, session);
+        }
         Ok(())
-    }));
+    });
     progress.finish(session);
     received?;
     let file = out.into_inner().map_err(|err| Error::Output(err.into_error()))?;
@@ -195,11 +198,6 @@ fn told(contents: &Contents) -> String {
     format!("{events} events{at}, taken by version {program}")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a size for people")]
-fn size(bytes: u64) -> String {
-    progress::bytes(bytes as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::client::tests::{http, serve};
@@ -238,7 +236,7 @@ mod tests {
         check(http("403 Forbidden", "", "{}"), 77, "--token");
         check(http("503 Service Unavailable", "", r#"{"message":"busy"}"#), 69, "busy");
         let cut = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 99\r\n\r\nOBSBACK";
-        check(cut.to_owned(), 69, "does not answer");
+        check(cut.to_owned(), 69, "broke off");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) struct Args {
         help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
     )]
     pub(super) token: Option<String>,
-    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export: 60]
+    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export, replay: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
 }
@@ -82,6 +82,15 @@ pub(super) struct Batch {
 pub(super) struct Rejected {
     pub(super) index: usize,
     pub(super) error: String,
+}
+
+/// An answer that is read as it comes.
+#[derive(Debug)]
+pub(super) struct Stream {
+    response: reqwest::Response,
+    /// How long it may be silent.
+    patience: Duration,
+    base: String,
 }
 
 /// How one attempt ended without an answer to hand on.
@@ -197,13 +206,23 @@ impl Client {
         timeout: Duration,
         tell: &mut dyn FnMut(String),
     ) -> Result<String, Failure> {
+        self.persist(timeout, tell, |left| self.attempt(request, left)).await
+    }
+
+    /// Attempts until one is answered or `timeout` is over; each is told how much time is left.
+    async fn persist<T, F: Future<Output = Result<T, Attempt>>>(
+        &self,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, Failure> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut told = false;
         loop {
             let left = timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
-            let (why, asked) = match self.attempt(request, left).await {
-                Ok(body) => return Ok(body),
+            let (why, asked) = match attempt(left).await {
+                Ok(it) => return Ok(it),
                 Err(Attempt::Final(err)) => return Err(err),
                 Err(Attempt::Again(why, asked)) => (why, asked),
             };
@@ -220,49 +239,61 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
-        let builder = self.builder(request).timeout(left);
-        let response = builder.send().await.map_err(|err| self.unreachable(&err))?;
-        let status = response.status();
-        let after = response.headers().get(header::RETRY_AFTER);
-        let after = after.and_then(|it| it.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let body = response.text().await.map_err(|err| self.unreachable(&err))?;
-        if status.is_success() { Ok(body) } else { self.refusal(status, after, body) }
+    /// Asks for `path`. That the server refuses the question is a mistake in the arguments.
+    pub(super) async fn ask(&self, path: &str, session: &mut Session) -> Result<String, Error> {
+        let request = Request { method: Method::GET, path, body: None };
+        let mut tell = |it: String| session.note(&it);
+        self.exchange(&request, self.timeout, &mut tell).await.map_err(mistaken)
     }
 
-    /// Sends `request` once and hands the answer on as it comes, to `each`. It may take as long as it likes,
-    /// but must not pause for longer than the client has patience.
-    pub(super) async fn stream(
+    /// Opens the answer to `request`, which can be sent again, for reading as it comes; the time-out is for
+    /// the beginning, and then for each pause.
+    pub(super) async fn open(
         &self,
         request: &Request<'_>,
-        mut each: impl FnMut(&[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let silent = |_| {
-            let seconds = self.timeout.as_secs();
-            Error::Unavailable(format!("{} said nothing for {seconds} s", self.base))
-        };
-        let ended = |attempt| match attempt {
-            Attempt::Again(why, _) => Error::Unavailable(why),
-            Attempt::Final(failure) => failure.into(),
-        };
-        let sent = self.builder(request).send();
-        let response = tokio::time::timeout(self.timeout, sent).await.map_err(silent)?;
-        let mut response = response.map_err(|err| ended(self.unreachable(&err)))?;
-        let status = response.status();
-        if !status.is_success() {
-            let body = response.text().await.map_err(|err| ended(self.unreachable(&err)))?;
-            return self.refusal(status, None, body).map(drop).map_err(ended);
-        }
-        loop {
-            let chunk = tokio::time::timeout(self.timeout, response.chunk()).await;
-            match chunk.map_err(silent)?.map_err(|err| ended(self.unreachable(&err)))? {
-                Some(it) => each(&it)?,
-                None => return Ok(()),
-            }
-        }
+        session: &mut Session,
+    ) -> Result<Stream, Error> {
+        let mut tell = |it: String| session.note(&it);
+        let attempt = |left| self.attempt_stream(request, left);
+        let response = self.persist(self.timeout, &mut tell, attempt).await.map_err(mistaken)?;
+        Ok(Stream { response, patience: self.timeout, base: self.base.clone() })
     }
 
-    fn builder(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
+    async fn attempt_stream(
+        &self,
+        request: &Request<'_>,
+        left: Duration,
+    ) -> Result<reqwest::Response, Attempt> {
+        let response = match tokio::time::timeout(left, self.build(request).send()).await {
+            Ok(it) => it.map_err(|err| self.unreachable(&err))?,
+            Err(_) => {
+                return Err(Attempt::Again(
+                    format!("{} does not answer: timed out", self.base),
+                    None,
+                ));
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, after) = (response.status(), retry_after(&response));
+        let body = tokio::time::timeout(left, response.text()).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        Err(self.refusal(status, after, &body))
+    }
+
+    async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
+        let response = self.build(request).timeout(left).send().await;
+        let response = response.map_err(|err| self.unreachable(&err))?;
+        let (status, after) = (response.status(), retry_after(&response));
+        let body = response.text().await.map_err(|err| self.unreachable(&err))?;
+        if status.is_success() || tells_of_each(status, &body) {
+            return Ok(body);
+        }
+        Err(self.refusal(status, after, &body))
+    }
+
+    fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
         let url = format!("{}{}", self.base, request.path);
         let mut builder = self.http.request(request.method.clone(), url);
         if let Some(token) = &self.token {
@@ -291,29 +322,38 @@ impl Client {
         }
     }
 
-    fn refusal(
-        &self,
-        status: StatusCode,
-        after: Option<Duration>,
-        body: String,
-    ) -> Result<String, Attempt> {
-        let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
-        if status == StatusCode::BAD_REQUEST && !problem.rejected.is_empty() {
-            return Ok(body);
-        }
+    fn refusal(&self, status: StatusCode, after: Option<Duration>, body: &str) -> Attempt {
+        let problem: Problem = serde_json::from_str(body).unwrap_or_default();
         let message = match problem.message.as_str() {
             "" => body.lines().next().unwrap_or_default().chars().take(200).collect(),
             it => it.to_owned(),
         };
         let why = format!("{} answers {status}: {message}", self.base);
-        Err(match status.as_u16() {
+        match status.as_u16() {
             401 | 403 => Attempt::Final(Failure::Other(Error::Denied(format!(
                 "{why}; give a token with --token or OBSERVATORY_TOKEN"
             )))),
             408 | 429 | 500 | 502..=504 | 507 => Attempt::Again(why, after),
             400 | 413 | 422 => Attempt::Final(Failure::Bad(why)),
             _ => Attempt::Final(Failure::Other(Error::Refused(why))),
-        })
+        }
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// The next bytes; `None` after the last ones. Unlike an end, what breaks off is an error.
+    pub(super) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        let base = &self.base;
+        match tokio::time::timeout(self.patience, self.response.chunk()).await {
+            Ok(Ok(it)) => Ok(it),
+            Ok(Err(err)) => Err(Error::Unavailable(format!("{base} broke off: {}", reason(&err)))),
+            Err(_) => {
+                let seconds = self.patience.as_secs_f64();
+                Err(Error::Unavailable(format!("{base} has sent nothing for {seconds}s")))
+            }
+        }
     }
 }
 
@@ -324,6 +364,25 @@ impl From<Failure> for Error {
             Failure::Other(err) => err,
         }
     }
+}
+
+/// Whether a refusal tells event by event what is wrong: then it is an answer.
+fn tells_of_each(status: StatusCode, body: &str) -> bool {
+    status == StatusCode::BAD_REQUEST
+        && serde_json::from_str::<Problem>(body).is_ok_and(|it| !it.rejected.is_empty())
+}
+
+/// A question that the server refuses was asked wrongly by whoever typed it.
+fn mistaken(failure: Failure) -> Error {
+    match failure {
+        Failure::Bad(why) => Error::Usage(why),
+        Failure::Other(err) => err,
+    }
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let after = response.headers().get(header::RETRY_AFTER)?;
+    after.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// Runs `future` to its end, on this thread.

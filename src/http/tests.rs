@@ -70,10 +70,16 @@ fn every_route_and_every_role() {
                 [401, 401, 200, 403, 200, 200]
             }
             ("/api/v1/events" | "/api/v1/events/{id}", &Method::GET)
-            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
-                [401, 401, 403, 200, 200, 200]
+            | (
+                "/api/v1/rules"
+                | "/api/v1/rules/explain"
+                | "/api/v1/export/openmetrics"
+                | "/api/v1/status",
+                _,
+            ) => [401, 401, 403, 200, 200, 200],
+            ("/-/reload" | "/api/v1/rules/replay" | "/api/v1/maintenance/prune", _) => {
+                [401, 401, 403, 403, 200, 200]
             }
-            ("/-/reload" | "/api/v1/maintenance/prune", _) => [401, 401, 403, 403, 200, 200],
             ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _) => {
                 [401, 401, 403, 403, 403, 200]
             }

@@ -1,6 +1,6 @@
 //! What was acknowledged survives: restarts, a stop under load, a second process. `torture` kills at random.
 
-use crate::support::{Client, Random, Samples, Server, Settings, eventually, refused};
+use crate::support::{Client, Random, Samples, Server, Settings, refused};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
