@@ -35,10 +35,10 @@ impl Journal {
         let mut at = u64::MAX;
         while let Some(header) = self.index.before(at) {
             at = header.first;
-            if header.stats.count == 0 {
+            if header.count == 0 {
                 continue;
             }
-            let (oldest, newest) = header.stats.received;
+            let (oldest, newest) = header.received;
             let step = if search.is_gap(oldest, newest) {
                 // There may be a gap inside.
                 let cursor = Some(Cursor(header.end()));

@@ -5,12 +5,14 @@
 //! and identities. A list is dropped when its newest arrival is out of the window.
 
 use super::Journal;
-use super::query::{Query, QueryError};
+use super::header::{Form, Header};
+use super::pack::Unpacker;
+use super::query::QueryError;
 use crate::codec;
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::event::{EventId, Time};
+use crate::event::Time;
 use crate::store::Batch;
-use std::ops::{ControlFlow, Range};
+use std::collections::HashSet;
 
 pub(super) const FORGOTTEN: u8 = b'g';
 const VERSION: u8 = 1;
@@ -20,21 +22,27 @@ const VERSION: u8 = 1;
 pub(super) struct Forgotten(Vec<(Time, u64)>);
 
 impl Journal {
-    /// Adds the given ids of the events in `range` that arrived at or after `since`.
+    /// Adds the given ids of a block, or of some chunks of a sealed one.
     pub(super) fn forget_ids(
         &self,
         ids: &mut Forgotten,
-        range: Range<u64>,
-        since: Time,
+        header: &Header,
+        chunks: &HashSet<u16>,
     ) -> Result<(), QueryError> {
-        self.walk(&Query::default(), range, true, &mut |_, event| {
-            if let EventId::Given(id) = &event.id
-                && event.received >= since
-            {
-                ids.0.push((event.received, self.key.identity(&event.source, id)));
-            }
-            ControlFlow::Continue(())
-        })
+        let received = header.received.1;
+        if header.form != Form::Sealed {
+            self.ids(header)?.iter().for_each(|it| ids.add(received, it.identity));
+            return Ok(());
+        }
+        let mut unpacker = Unpacker::new();
+        for part in header.parts.iter().filter(|it| chunks.contains(&it.chunk)) {
+            let Some(chunk) = self.chunk(header, part)? else { continue };
+            let mut add =
+                |source: &str, id: &str| ids.add(received, self.key.identity(source, id));
+            let read = chunk.given_ids(&mut unpacker, &mut add);
+            read.map_err(|_| QueryError::Damaged(header.first))?;
+        }
+        Ok(())
     }
 
     /// Drops the lists that nobody needs any more.
@@ -65,6 +73,10 @@ impl Journal {
 }
 
 impl Forgotten {
+    pub(super) fn add(&mut self, received: Time, identity: u64) {
+        self.0.push((received, identity));
+    }
+
     /// Puts the list into the batch that deletes the events, the first of which has sequence number `first`.
     pub(super) fn put(&self, batch: &mut Batch, first: u64) {
         let Some(newest) = self.0.iter().map(|it| it.0).max() else { return };
@@ -100,7 +112,7 @@ fn decode(value: &[u8]) -> Result<Vec<(Time, u64)>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
+    use crate::event::{Event, EventId};
     use crate::journal;
     use crate::journal::{DedupConfig, Retention, Segment};
     use crate::store;

@@ -1,39 +1,47 @@
 //! Filling an empty journal with events that have their sequence numbers: putting a backup back.
 
-use super::block::{self, Header};
-use super::segment::{Segment, Stats};
-use super::{IdKey, OpenError, TABLE, id_key, put_block};
-use crate::event::Event;
-use crate::store::{Batch, Store, StoreError, Table};
+use super::header::{Form, Header, Sealed};
+use super::index::Index;
+use super::seal::{self, Members, Run, SEALED_BYTES, SEALED_EVENTS};
+use super::{Journal, OpenError, QueryError, TABLE, block, id_key};
+use crate::event::{Event, EventId, Time};
+use crate::store::{Batch, Store, StoreError};
+use hashbrown::HashMap;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-/// Blocks that are written together.
-const BATCH_BLOCKS: usize = 64;
-/// Batches after which the store is flushed, so that it does not keep all in memory.
-const FLUSH_BATCHES: usize = 16;
+/// Blocks after which the store is flushed, so that it does not keep all in memory.
+const FLUSH_BLOCKS: usize = 16;
 
 /// Writes the blocks of a new journal.
 #[derive(Debug)]
 pub struct Loader {
     store: Store,
-    table: Table,
-    key: IdKey,
+    journal: Journal,
+    /// The sequence number of the first event of the block that is being made.
+    first: u64,
     /// The sequence number that comes after the last event.
     next: u64,
-    segment: Segment,
-    batch: Batch,
+    events: Vec<(u32, Event<'static>)>,
+    bytes: usize,
+    received: Option<(Time, Time)>,
     blocks: usize,
-    batches: usize,
 }
 
 /// Why events could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The journal is not empty, or its key is missing.
-    #[error("the events have no key: the backup is not whole")]
+    /// The key of the ids is missing.
+    #[error("the key of the ids is missing: the backup is not whole")]
     NoKey,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A block could not be written.
+    #[error(transparent)]
+    Journal(#[from] QueryError),
 }
 
 impl Loader {
@@ -51,16 +59,12 @@ impl Loader {
             OpenError::Store(it) => LoadError::Store(it),
             _ => LoadError::NoKey,
         })?;
-        Ok(Self {
-            store: store.clone(),
-            table,
-            key,
-            next: 1,
-            segment: Segment::default(),
-            batch: Batch::default(),
-            blocks: 0,
-            batches: 0,
-        })
+        let index = Arc::new(Index::default());
+        let window = Duration::ZERO;
+        let journal = Journal { table, index, key, window, replacing: Arc::new(Mutex::default()) };
+        let (events, received) = (Vec::new(), None);
+        let store = store.clone();
+        Ok(Self { store, journal, first: 1, next: 1, events, bytes: 0, received, blocks: 0 })
     }
 
     /// Appends `event`, whose sequence number `seq` is larger than that of the one before.
@@ -69,10 +73,19 @@ impl Loader {
     ///
     /// The store cannot be written.
     pub fn push(&mut self, seq: u64, event: &Event<'_>) -> Result<(), LoadError> {
-        if seq != self.next || self.segment.is_full() {
+        let at = event.received;
+        let wide = self.received.map_or((at, at), |(from, to)| (from.min(at), to.max(at)));
+        let full = self.events.len() >= SEALED_EVENTS || self.bytes >= SEALED_BYTES;
+        // What is missing in between is a part of the block, unless it is more than the block has.
+        let far = seq - self.first > 2 * SEALED_EVENTS as u64;
+        if full || far || !seal::is_one_day(wide) {
             self.close(seq)?;
         }
-        self.segment.push(event, &self.key);
+        let at_now = self.received.map_or((at, at), |(from, to)| (from.min(at), to.max(at)));
+        self.received = Some(at_now);
+        self.bytes += event.data.len() + event.source.len() + event.event_type.len();
+        let position = u32::try_from(seq - self.first).unwrap_or(u32::MAX);
+        self.events.push((position, block::into_owned(event.clone())));
         self.next = seq + 1;
         Ok(())
     }
@@ -84,41 +97,45 @@ impl Loader {
     /// The store cannot be written.
     pub fn finish(mut self, next: u64) -> Result<(), LoadError> {
         self.close(next)?;
-        self.apply()?;
         Ok(self.store.flush()?)
     }
 
-    /// Ends the block; what is missing up to `seq` is remembered as empty.
+    /// Ends the block, and begins one at `seq`; what is missing in between is remembered as empty.
     fn close(&mut self, seq: u64) -> Result<(), LoadError> {
-        let mut segment = std::mem::take(&mut self.segment);
-        let (count, end) = (segment.len() as u64, self.next);
-        if count > 0 {
-            segment.pack();
-            let rows =
-                block::encode_rows(segment.stats.count, &segment.rows, segment.packed.as_deref());
-            let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-            let (first, span) = (end - count, count);
-            let header = Header { first, stored_bytes, small: false, span, stats: segment.stats };
-            put_block(&mut self.batch, &header, &rows, &segment.ids);
+        let mut end = self.first;
+        if let Some(received) = self.received.take() {
+            end = self.next;
+            let run = Run { first: self.first, span: end - self.first, received };
+            let mut by_type = HashMap::<Arc<str>, Members<'_>>::new();
+            let mut hashes = Vec::new();
+            for (position, event) in self.events.drain(..) {
+                if let EventId::Given(id) = &event.id {
+                    hashes.push(self.journal.key.hash(id));
+                }
+                let name = self.journal.index.name(&event.event_type);
+                by_type.entry(name).or_default().push((position, event));
+            }
+            self.journal.write_sealed(run, by_type, &hashes, Batch::default())?;
             self.blocks += 1;
         }
         if let Some(span) = seq.checked_sub(end).filter(|it| *it > 0) {
-            let stats = Stats::default();
-            let header = Header { first: end, stored_bytes: 0, small: false, span, stats };
-            self.batch.put(&block::key(block::EMPTY, end), &header.encode());
-            self.blocks += 1;
+            self.empty(end, span)?;
         }
-        self.next = seq;
-        if self.blocks >= BATCH_BLOCKS { self.apply() } else { Ok(()) }
-    }
-
-    fn apply(&mut self) -> Result<(), LoadError> {
-        self.table.apply(std::mem::take(&mut self.batch))?;
-        self.blocks = 0;
-        self.batches += 1;
-        if self.batches.is_multiple_of(FLUSH_BATCHES) {
+        (self.first, self.next, self.bytes) = (seq, seq, 0);
+        if self.blocks >= FLUSH_BLOCKS {
+            self.blocks = 0;
             self.store.flush()?;
         }
         Ok(())
+    }
+
+    fn empty(&self, first: u64, span: u64) -> Result<(), LoadError> {
+        let sealed = Sealed::empty(span);
+        let value = sealed.encode();
+        let header = Header::sealed(first, &sealed, value.len());
+        debug_assert!(header.form == Form::Sealed && header.count == 0);
+        let mut batch = Batch::default();
+        batch.put(&block::key(block::SEALED, first), &value);
+        Ok(self.journal.table.apply(batch)?)
     }
 }

@@ -62,6 +62,8 @@ pub struct Wanted {
 #[error("must be events, logs or samples")]
 pub struct ParseClassError;
 
+/// How much longer an event may live than it should, if it is in one block with others that stay.
+const PATIENCE: Duration = Duration::from_hours(24);
 /// The clock must be no further ahead of the last arrival to be believed.
 const GAP: Duration = Duration::from_hours(24);
 /// For so long arrivals, or the clock of this process, must have gone on to be believed again.
@@ -146,6 +148,8 @@ impl Retention {
                 class(Class::Samples, &self.sample_types),
             ],
             default_age: self.age_of(Class::Events, wanted),
+            // Whoever asks by hand wants exactly that; the keeper comes again.
+            patience: if wanted.older_than.is_some() { Duration::ZERO } else { PATIENCE },
             max_bytes: self.max_bytes.filter(|_| all),
         }
     }
