@@ -134,9 +134,12 @@ impl App {
             let pipeline = self.pipeline.clone();
             tokio::spawn(async move { pipeline.watch_rules(interval).await })
         });
+        let pipeline = self.pipeline.clone();
+        let keeping = tokio::spawn(async move { pipeline.keep().await });
         shutdown.await;
         tracing::info!("draining");
         reloads.abort();
+        keeping.abort();
         if let Some(it) = watch {
             it.abort();
         }

@@ -1,6 +1,7 @@
 //! The command line: one verb per file. Results go to standard output, messages to standard error, and the
 //! exit code says what kind of failure it was ([`EXIT_CODES`]).
 
+mod backup;
 mod client;
 mod config;
 mod deliver;
@@ -54,6 +55,10 @@ enum Command {
     Demo(demo::Args),
     /// Ask a server for events
     Query(query::Args),
+    /// Take a backup of a running server
+    Backup(backup::Take),
+    /// Make a data directory from a backup
+    Restore(backup::Restore),
     /// Write what the server knows into files
     #[command(subcommand)]
     Export(export::Command),
@@ -108,6 +113,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Send(args) => send::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Query(args) => query::run(&args, session),
+        Command::Backup(args) => backup::take(&args, session),
+        Command::Restore(args) => backup::restore(&args, session),
         Command::Export(command) => export::run(&command, session),
         Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),

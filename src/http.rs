@@ -14,6 +14,7 @@ mod gate;
 mod health;
 mod home;
 mod instruments;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod openmetrics;

@@ -77,8 +77,12 @@ fn every_route_and_every_role() {
                 | "/api/v1/status",
                 _,
             ) => [401, 401, 403, 200, 200, 200],
-            ("/-/reload" | "/api/v1/rules/replay", _) => [401, 401, 403, 403, 200, 200],
-            ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
+            ("/-/reload" | "/api/v1/rules/replay" | "/api/v1/maintenance/prune", _) => {
+                [401, 401, 403, 403, 200, 200]
+            }
+            ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _) => {
+                [401, 401, 403, 403, 403, 200]
+            }
             (path, method) => panic!("say who may {method} {path}"),
         };
         for method in route.methods {
