@@ -17,6 +17,7 @@
 
 mod block;
 mod dedup;
+mod holds;
 mod index;
 mod merge;
 mod prune;
