@@ -61,10 +61,8 @@ fn rest(mut reader: BufReader<TcpStream>) -> (String, bool) {
     }
 }
 
-#[test]
-fn an_export_comes_back_as_duplicates_and_makes_the_same_store() {
-    let server = Server::start();
-    let mut client = server.client();
+/// Events with and without id, subject and trace.
+fn varied() -> Vec<Value> {
     let mut events: Vec<Value> = (0..2000)
         .map(|n| json!({"event_type": "ci_build_completed", "source": format!("s{}", n % 7), "timestamp": format!("2026-01-05T10:00:{:02}.{n:09}Z", n % 60),
             "data": {"n": n, "project": "web", "status": "ok", "text": "a\n\"b\", é"}}))
@@ -78,6 +76,14 @@ fn an_export_comes_back_as_duplicates_and_makes_the_same_store() {
             event["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into();
         }
     }
+    events
+}
+
+#[test]
+fn an_export_comes_back_as_duplicates_and_makes_the_same_store() {
+    let server = Server::start();
+    let mut client = server.client();
+    let events = varied();
     send(&mut client, &events);
     // As a person writes it: one event in several lines.
     let pretty = serde_json::to_string_pretty(

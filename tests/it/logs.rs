@@ -14,10 +14,12 @@ fn ids(logs: &Value) -> Vec<u64> {
     logs.as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap()).collect()
 }
 
-#[test]
-fn each_filter_alone_and_together() {
-    let server = Server::start();
-    let mut client = server.client();
+fn time(log: &Value) -> &str {
+    log["timestamp"].as_str().unwrap()
+}
+
+/// Posts logs of every kind; as they must be listed, oldest first.
+fn sixty(client: &mut Client) -> Vec<Value> {
     let mut sent = Vec::new();
     for n in 0..60_u64 {
         let service = ["web", "api", "o/r"][usize::try_from(n % 3).unwrap()];
@@ -30,12 +32,20 @@ fn each_filter_alone_and_together() {
         if !kind.is_null() {
             log["event_type"] = kind.clone();
         }
-        let id = post(&mut client, &log);
+        let id = post(client, &log);
         log["id"] = id.into();
         log["event_type"] = kind;
         log["timestamp"] = format!("{time}Z").into();
         sent.push(log);
     }
+    sent
+}
+
+#[test]
+fn each_filter_alone_and_together() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut sent = sixty(&mut client);
     assert!(ids(&Value::from(sent.clone())).is_sorted_by(|a, b| a < b), "ids rise");
     // Another event is no log.
     client
@@ -53,7 +63,6 @@ fn each_filter_alone_and_together() {
         expected.len()
     };
     let any = |_: &Value| true;
-    let at = |it: &Value| it["timestamp"].as_str().unwrap().to_owned();
     check("", &any, 0, 20);
     check("limit=100", &any, 0, 100);
     check("limit=7&offset=55", &any, 55, 7);
@@ -68,9 +77,9 @@ fn each_filter_alone_and_together() {
         check(&format!("{all}event_type=PushEvent"), &|it| it["event_type"] == "PushEvent", 0, 100),
         20
     );
-    let late = |it: &Value| at(it) >= "2026-01-05T10:30:00Z".to_owned();
+    let late = |it: &Value| time(it) >= "2026-01-05T10:30:00Z";
     assert_eq!(check(&format!("{all}start_time=2026-01-05T10:30:00"), &late, 0, 100), 30);
-    let early = |it: &Value| at(it) <= "2026-01-05T10:30:00Z".to_owned();
+    let early = |it: &Value| time(it) <= "2026-01-05T10:30:00Z";
     assert_eq!(check(&format!("{all}end_time=2026-01-05T10:30:00Z"), &early, 0, 100), 31);
     let together = |it: &Value| {
         it["service_name"] == "web"
