@@ -20,6 +20,7 @@ mod dedup;
 mod holds;
 mod index;
 mod merge;
+mod ordered;
 mod prune;
 mod query;
 mod record;
@@ -299,6 +300,12 @@ impl Writer {
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn reader(&self) -> &Journal {
+        &self.journal
     }
 
     /// The key that hashes ids in this store.

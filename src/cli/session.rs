@@ -16,6 +16,8 @@ pub struct Session {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     terminals: Terminals,
+    /// Whether the last line of the terminal is one that will be replaced.
+    drawn: bool,
 }
 
 /// Which streams a person looks at.
@@ -42,6 +44,7 @@ impl Session {
                 out: io::stdout().is_terminal(),
                 err: io::stderr().is_terminal(),
             },
+            drawn: false,
         }
     }
 
@@ -68,27 +71,49 @@ impl Session {
         &mut *self.input
     }
 
+    /// The standard input for somebody who keeps it; from now on [`Session::input`] is empty.
+    pub fn take_input(&mut self) -> Box<dyn BufRead> {
+        std::mem::replace(&mut self.input, Box::new(io::empty()))
+    }
+
     /// Prints a result line.
     ///
     /// # Errors
     ///
     /// Nobody reads it any more, or it cannot be written.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.end_progress();
         let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
-        written.map_err(|err| match err.kind() {
-            io::ErrorKind::BrokenPipe => Error::Closed,
-            _ => Error::Output(err),
-        })
+        written.map_err(unwritten)
+    }
+
+    /// Writes results as they are.
+    ///
+    /// # Errors
+    ///
+    /// Nobody reads them any more, or they cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
+        written.map_err(unwritten)
     }
 
     /// Tells the person something. That nobody can be told is no reason to stop.
     pub fn note(&mut self, text: &str) {
+        self.end_progress();
         let _ = writeln!(self.err, "{text}");
     }
 
     /// Replaces the line that the person looks at. Call it only if [`Session::is_watched`].
     pub fn progress(&mut self, text: &str) {
         let _ = write!(self.err, "\r\x1b[2K{text}").and_then(|()| self.err.flush());
+        self.drawn = true;
+    }
+
+    /// Removes the line that [`Session::progress`] drew, if it is there.
+    pub fn end_progress(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(self.err, "\r\x1b[2K").and_then(|()| self.err.flush());
+        }
     }
 
     /// Whether a person looks at the messages.
@@ -113,6 +138,13 @@ impl Session {
     #[must_use]
     pub fn allows_colour(&self) -> bool {
         self.variable("NO_COLOR").is_none()
+    }
+}
+
+fn unwritten(err: io::Error) -> Error {
+    match err.kind() {
+        io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Output(err),
     }
 }
 
@@ -163,8 +195,15 @@ mod recorded {
                 out: Box::new(out.clone()),
                 err: Box::new(err.clone()),
                 terminals: Terminals::default(),
+                drawn: false,
             };
             (session, out, err)
+        }
+
+        /// The same before somebody who watches both streams.
+        pub(crate) fn with_terminal(mut self) -> Self {
+            self.terminals = Terminals { out: true, err: true };
+            self
         }
 
         pub(crate) fn with_output(mut self, out: impl Write + 'static) -> Self {

@@ -4,8 +4,8 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, export, health, home, logs, metrics, openapi, rules, services, status, summary,
-    tokens,
+    admin, events, export, health, home, logs, metrics, openapi, openmetrics, replay, rules,
+    services, status, summary, tokens,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -47,6 +47,7 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
 const PUT: &[Method] = &[Method::PUT];
+const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
 /// All routes. Docs, description and tests follow this table.
@@ -176,6 +177,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(rules::explain(it)),
         aliases: &[],
         summary: "Say why each rule matches an event or not, and what would change",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/rules/replay",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(replay::replay(it)),
+        aliases: &[],
+        summary: "Count the past by the rules in force",
+    },
+    Route {
+        methods: GET_OR_POST,
+        path: "/api/v1/export/openmetrics",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(openmetrics::export(it)),
+        aliases: &[],
+        summary: "Export the past as it would have been scraped, as OpenMetrics with timestamps",
     },
     Route {
         methods: GET,

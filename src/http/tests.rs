@@ -71,11 +71,13 @@ fn every_route_and_every_role() {
             }
             ("/api/v1/events" | "/api/v1/events/{id}" | "/api/v1/logs", &Method::GET)
             | ("/api/v1/events/summary" | "/api/v1/events/export" | "/api/v1/services", _)
-            | ("/api/v1/logs/summary" | "/api/v1/logs/live", _)
+            | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
             | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
                 [401, 401, 403, 200, 200, 200]
             }
-            ("/-/reload" | "/api/v1/services/{name}", _) => [401, 401, 403, 403, 200, 200],
+            ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _) => {
+                [401, 401, 403, 403, 200, 200]
+            }
             ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
         };
