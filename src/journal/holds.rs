@@ -1,8 +1,8 @@
 //! Whether events come back: ids that this server made are recognised for as long as their events are kept.
 
+use super::Journal;
+use super::header::Header;
 use super::query::{Query, QueryError};
-use super::scan::Visitor;
-use super::{Journal, block};
 use crate::event::{Event, EventId};
 use std::{collections::HashMap, ops::ControlFlow};
 
@@ -25,8 +25,8 @@ impl Journal {
             }
         }
         times.sort_unstable();
-        let may_hold = |header: &block::Header| {
-            let (oldest, newest) = header.stats.received;
+        let may_hold = |header: &Header| {
+            let (oldest, newest) = header.received;
             let after = times.partition_point(|it| *it < oldest.as_millis());
             times.get(after).is_some_and(|it| *it <= newest.as_millis())
         };
@@ -40,9 +40,8 @@ impl Journal {
             }
             ControlFlow::Continue(())
         };
-        let visitor: &mut Visitor<'_> = &mut visitor;
         for header in self.index.from(0).into_iter().filter(|it| may_hold(it)) {
-            self.walk(&Query::default(), header.first..header.end(), true, visitor)?;
+            self.within(&Query::default(), header.first..header.end(), &mut visitor)?;
         }
         Ok(held)
     }
