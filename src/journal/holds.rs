@@ -41,7 +41,7 @@ impl Journal {
             ControlFlow::Continue(())
         };
         for header in self.index.from(0).into_iter().filter(|it| may_hold(it)) {
-            self.within(&Query::default(), header.first..header.end(), &mut visitor)?;
+            self.in_order(&Query::default(), header.first..header.end(), &mut visitor)?;
         }
         Ok(held)
     }
