@@ -26,6 +26,7 @@ mod filter;
 mod find;
 mod forgotten;
 mod header;
+mod holds;
 mod ids;
 mod index;
 mod ints;
