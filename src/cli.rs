@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod error;
 mod pairs;
+mod progress;
 mod rules;
 mod send;
 mod serve;

@@ -104,9 +104,6 @@ async fn play(
             () = &mut interrupted => break,
         }
     }
-    if session.is_watched() {
-        session.note("");
-    }
     let seconds = started.elapsed().as_secs_f64();
     let Progress { accepted, refused, .. } = progress;
     session.print(&format!("accepted {accepted}, refused {refused} in {seconds:.1}s"))?;

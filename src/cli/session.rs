@@ -16,6 +16,8 @@ pub struct Session {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     terminals: Terminals,
+    /// Whether the last line of the terminal is one that will be replaced.
+    drawn: bool,
 }
 
 /// Which streams a person looks at.
@@ -42,6 +44,7 @@ impl Session {
                 out: io::stdout().is_terminal(),
                 err: io::stderr().is_terminal(),
             },
+            drawn: false,
         }
     }
 
@@ -74,6 +77,7 @@ impl Session {
     ///
     /// Nobody reads it any more, or it cannot be written.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.end_progress();
         let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
         written.map_err(|err| match err.kind() {
             io::ErrorKind::BrokenPipe => Error::Closed,
@@ -83,12 +87,21 @@ impl Session {
 
     /// Tells the person something. That nobody can be told is no reason to stop.
     pub fn note(&mut self, text: &str) {
+        self.end_progress();
         let _ = writeln!(self.err, "{text}");
     }
 
     /// Replaces the line that the person looks at. Call it only if [`Session::is_watched`].
     pub fn progress(&mut self, text: &str) {
         let _ = write!(self.err, "\r\x1b[2K{text}").and_then(|()| self.err.flush());
+        self.drawn = true;
+    }
+
+    /// Removes the line that [`Session::progress`] drew, if it is there.
+    pub fn end_progress(&mut self) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(self.err, "\r\x1b[2K").and_then(|()| self.err.flush());
+        }
     }
 
     /// Whether a person looks at the messages.
@@ -163,8 +176,15 @@ mod recorded {
                 out: Box::new(out.clone()),
                 err: Box::new(err.clone()),
                 terminals: Terminals::default(),
+                drawn: false,
             };
             (session, out, err)
+        }
+
+        /// The same before somebody who watches both streams.
+        pub(crate) fn with_terminal(mut self) -> Self {
+            self.terminals = Terminals { out: true, err: true };
+            self
         }
 
         pub(crate) fn with_output(mut self, out: impl Write + 'static) -> Self {
