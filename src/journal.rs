@@ -311,9 +311,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The store cannot be written; nothing was appended then.
+    /// The disk is full, and nothing was appended; or the store cannot be written, and it is not known whether
+    /// anything was: nothing is appended any more until the store is opened anew.
     pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
         let first = self.next;
+        // Before the log is written: what is refused must not come back from there after a crash.
+        self.store.check_room(segments.iter().map(|it| it.size_bytes() as u64).sum())?;
         let segments = gather(segments);
         let small = matches!(segments.as_slice(), [it] if it.packed.is_none());
         let mut batch = Batch::default();
@@ -367,7 +370,7 @@ impl Writer {
         }
         if self.log.is_full_for(record.len()) {
             if self.unsynced.0 {
-                self.log.sync()?;
+                self.store.wrote(self.log.sync())?;
                 self.unsynced.0 = false;
             }
             match self.log.turn() {
@@ -378,7 +381,7 @@ impl Writer {
                 }
             }
         }
-        self.log.append(&record)?;
+        self.store.wrote(self.log.append(&record))?;
         self.unsynced.0 = true;
         Ok(())
     }
@@ -387,10 +390,11 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The disk refused.
+    /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.store.check_writable()?;
         if self.unsynced.0 {
-            self.log.sync()?;
+            self.store.wrote(self.log.sync())?;
             self.unsynced.0 = false;
         }
         if self.unsynced.1 {

@@ -253,9 +253,22 @@ impl Store {
         Log::open(&self.shared.path)
     }
 
-    /// Takes no more writes, because a write outside of the tables failed for this reason.
-    pub fn close_for(&self, reason: &StoreError) {
-        self.shared.close(reason);
+    /// Whether writes are taken at all.
+    ///
+    /// # Errors
+    ///
+    /// An earlier write failed.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        self.shared.open()
+    }
+
+    /// Passes on how a write to the commit log went. After one that failed nothing is written any more.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn wrote(&self, res: io::Result<()>) -> Result<(), StoreError> {
+        self.shared.written(res.map_err(StoreError::from))
     }
 
     /// Bytes on disk.

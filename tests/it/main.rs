@@ -16,6 +16,8 @@ mod first_event;
 mod auth;
 // What was acknowledged survives kill -9, a restart and a second process.
 mod durability;
+// A disk that is full, cannot be written or has changed.
+mod disk;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
 // Real Prometheus servers scrape every format and answer PromQL.
