@@ -30,6 +30,8 @@ const NAMES: [&str; 2] = ["log-a", "log-b"];
 const FILE_BYTES: usize = 2 << 20;
 const MAGIC: [u8; 4] = *b"OLG1";
 const HEAD_BYTES: usize = 24;
+/// What a disk writes whole or not at all.
+const PAGE: usize = 4096;
 const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// The log's write side; there is one.
@@ -63,6 +65,9 @@ pub enum LogError {
     /// A record that was complete once is not any more.
     #[error("record {0} is damaged")]
     Damaged(usize),
+    /// A file is shorter than it was made, or gone.
+    #[error("the file {0} {1}")]
+    Cut(&'static str, &'static str),
 }
 
 impl Retired {
@@ -81,6 +86,7 @@ impl Log {
     /// The files cannot be used, or a record in the middle is damaged. A record at the end that is not
     /// whole was never acknowledged, and is left out.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Vec<u8>>), LogError> {
+        check_lengths(dir)?;
         // One buffer for both: what is allocated twice is not given back to the system.
         let mut buffer = vec![0; FILE_BYTES];
         let mut open = |name: &str| -> Result<(Half, Found), LogError> {
@@ -92,6 +98,12 @@ impl Log {
         let ((half_a, a), (half_b, b)) = (open(a)?, open(b)?);
         for (it, other) in [(&a, &b), (&b, &a)] {
             it.check(other.turn)?;
+        }
+        let (newer, older) = if b.turn > a.turn { (&b, &a) } else { (&a, &b) };
+        // The next record stands behind the newest, or begins the next turn in the other file.
+        let begun = older.records.is_empty() && older.is_spoilt(newer.turn + 1);
+        if begun || newer.is_spoilt(newer.turn) {
+            return Err(LogError::Damaged(if begun { 0 } else { newer.records.len() }));
         }
         let (turn, active) = (a.turn.max(b.turn), usize::from(b.turn > a.turn));
         let (older, newer) = if active == 1 { (a, b) } else { (b, a) };
@@ -174,6 +186,28 @@ impl Log {
     }
 }
 
+/// Refuses files that were cut off, which would be filled with zeros otherwise. What a start left that was ended
+/// while it made them has nothing but zeros.
+fn check_lengths(dir: &Path) -> Result<(), LogError> {
+    let mut present = 0;
+    for name in NAMES {
+        let bytes = match fs::read(dir.join(name)) {
+            Ok(it) => it,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if bytes.len() < FILE_BYTES && bytes.iter().any(|it| *it != 0) {
+            return Err(LogError::Cut(name, "was cut off"));
+        }
+        present += usize::from(bytes.len() >= FILE_BYTES && bytes.iter().any(|it| *it != 0));
+    }
+    let gone = NAMES.into_iter().find(|it| !dir.join(it).exists());
+    match gone {
+        Some(name) if present > 0 => Err(LogError::Cut(name, "is missing")),
+        _ => Ok(()),
+    }
+}
+
 fn checksum(turn: u64, payload: &[u8]) -> u64 {
     xxh3_64_with_seed(payload, xxh3_64(&turn.to_le_bytes()))
 }
@@ -200,6 +234,8 @@ struct Found {
     records: Vec<Vec<u8>>,
     /// The highest turn of a record behind one that is not whole.
     stray: u64,
+    /// What stands in the page behind the last whole record.
+    tail: Vec<u8>,
 }
 
 impl Found {
@@ -209,12 +245,31 @@ impl Found {
         let newest = if self.records.is_empty() { other_turn + 1 } else { self.turn };
         if self.stray >= newest { Err(LogError::Damaged(self.records.len())) } else { Ok(()) }
     }
+
+    /// Whether a record of `turn` that follows the last whole one was whole once. A write that was torn leaves
+    /// pages that came and pages that did not, so what lies within one page came whole or not at all: if only
+    /// one part of it is wrong, that part was changed since. Of a longer record this cannot be told.
+    fn is_spoilt(&self, turn: u64) -> bool {
+        let Some((head, body)) = self.tail.split_at_checked(HEAD_BYTES) else { return false };
+        let turn_bytes = turn.to_le_bytes();
+        let (magic, fields) = head.split_at(MAGIC.len());
+        let (its_turn, fields) = fields.split_at(turn_bytes.len());
+        let Some((sum, len)) = fields.split_first_chunk() else { return false };
+        let sum = u64::from_le_bytes(*sum);
+        let len = len.first_chunk().map_or(0, |it| u32::from_le_bytes(*it) as usize);
+        let is_good = |len: usize| body.get(..len).is_some_and(|it| checksum(turn, it) == sum);
+        let named = magic == MAGIC && its_turn == turn_bytes;
+        let payload_or_sum = named && len <= body.len();
+        let length = named && (0..body.len()).any(is_good);
+        let magic_or_turn = is_good(len);
+        payload_or_sum || length || magic_or_turn
+    }
 }
 
 fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     file.read_exact_at(bytes, 0)?;
     let mut at = 0;
-    let mut res = Found { turn: 0, records: Vec::new(), stray: 0 };
+    let mut res = Found { turn: 0, records: Vec::new(), stray: 0, tail: Vec::new() };
     while let Some((turn, payload)) = record(bytes.get(at..).unwrap_or_default()) {
         if res.turn != 0 && turn != res.turn {
             break;
@@ -226,6 +281,7 @@ fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     let rest = bytes.get(at..).unwrap_or_default();
     let turn_at = |at: usize| record(rest.get(at..)?).map(|it| it.0);
     res.stray = memchr::memmem::find_iter(rest, &MAGIC).filter_map(turn_at).max().unwrap_or(0);
+    res.tail = rest.get(..rest.len().min(PAGE - at % PAGE)).unwrap_or_default().to_vec();
     Ok(res)
 }
 
@@ -275,6 +331,13 @@ mod tests {
         assert_eq!(reopen(dir.path()).unwrap(), [b"four".to_vec(), b"five".to_vec()]);
     }
 
+    fn flip_in(path: &Path, at: u64) {
+        let mut byte = [0];
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+
     #[test]
     fn a_torn_end_is_left_out_and_damage_before_it_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -282,19 +345,53 @@ mod tests {
         for it in [b"one", b"two", b"six"] {
             log.append(it).unwrap();
         }
-        let flip = |at: u64| {
-            let mut byte = [0];
-            let path = dir.path().join(NAMES[log.active]);
-            let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-            file.read_exact_at(&mut byte, at).unwrap();
-            file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-        };
-        let end = log.position as u64;
-        flip(end - 1);
-        assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec(), b"two".to_vec()]);
-        flip(end - 1);
+        let path = dir.path().join(NAMES[log.active]);
+        let flip = |at: u64| flip_in(&path, at);
         flip(HEAD_BYTES as u64);
         assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged");
+        flip(HEAD_BYTES as u64);
+        // The last one lies within a page: no byte of it can have been torn off.
+        let last = log.last as u64;
+        for at in last..log.position as u64 {
+            flip(at);
+            assert_eq!(reopen(dir.path()).unwrap_err(), "record 2 is damaged", "{}", at - last);
+            flip(at);
+        }
+        // So does the first of the next turn.
+        let left = log.turn().unwrap();
+        log.append(b"ten").unwrap();
+        let path = dir.path().join(NAMES[log.active]);
+        for at in 0..log.position as u64 {
+            flip_in(&path, at);
+            assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged", "{at}");
+            flip_in(&path, at);
+        }
+        left.release();
+        // One that spans pages may be torn.
+        log.append(&[7; 2 * PAGE]).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap().len(), 5);
+        flip_in(&path, log.position as u64 - 1);
+        assert_eq!(reopen(dir.path()).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_or_removed_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = begin(dir.path());
+        log.append(b"one").unwrap();
+        let path = dir.path().join(NAMES[log.active]);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..100]).unwrap();
+        let name = NAMES[log.active];
+        assert_eq!(reopen(dir.path()).unwrap_err(), format!("the file {name} was cut off"));
+        assert_eq!(fs::read(&path).unwrap(), &whole[..100]);
+        fs::write(&path, &whole).unwrap();
+        let other = NAMES[1 - log.active];
+        fs::remove_file(dir.path().join(other)).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap_err(), format!("the file {other} is missing"));
+        // What a start left that made them is no damage.
+        fs::write(dir.path().join(other), [0; 100]).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec()]);
     }
 
     #[test]
