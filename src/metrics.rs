@@ -19,6 +19,7 @@ mod series;
 mod snapshot;
 mod spans;
 pub mod trial;
+pub mod verify;
 mod zero;
 
 pub use own::Own;

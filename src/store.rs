@@ -17,6 +17,7 @@ mod files;
 mod log;
 mod open;
 mod space;
+pub mod verify;
 
 pub use files::Damage;
 pub use log::{Log, LogError, Retired};
@@ -198,6 +199,12 @@ impl Store {
         open::check_files(path)?;
         let db = open::open_sled(config)?;
         open::check_format(path, &db)?;
+        Self::of(config, db, lock)
+    }
+
+    fn of(config: &Config, db: sled::Db, lock: fs::File) -> Result<Self, OpenError> {
+        let path = &config.path;
+        let io_error = |source| OpenError::Io { path: path.clone(), source };
         let shared = Shared {
             path: path.clone(),
             db,

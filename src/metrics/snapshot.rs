@@ -14,12 +14,12 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::store::{Batch, Store, StoreError, Table};
 use std::collections::HashSet;
 
-const VERSION: u8 = 1;
-const MANIFEST: &[u8] = b"m";
-const PIECE: u8 = b's';
-const DORMANT: u8 = b'd';
-const KIND_SERIES: u8 = 0;
-const KIND_SPANS: u8 = 1;
+pub(super) const VERSION: u8 = 1;
+pub(super) const MANIFEST: &[u8] = b"m";
+pub(super) const PIECE: u8 = b's';
+pub(super) const DORMANT: u8 = b'd';
+pub(super) const KIND_SERIES: u8 = 0;
+pub(super) const KIND_SPANS: u8 = 1;
 
 /// Small enough to be written without a blob file, large enough to be few.
 const PIECE_BYTES: usize = 48 << 10;
@@ -27,11 +27,11 @@ const SWEEP_MS: i64 = 3_600_000;
 
 /// Where a snapshot stands in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Manifest {
-    generation: u64,
+pub(super) struct Manifest {
+    pub(super) generation: u64,
     /// The first sequence number that it does not contain.
-    next: u64,
-    pieces: u64,
+    pub(super) next: u64,
+    pub(super) pieces: u64,
 }
 
 /// A snapshot that cannot be restored.
@@ -42,7 +42,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
     /// What it holds is not what was written.
     #[error(
-        "the snapshot of the metrics is damaged ({what}: {source}); nothing was changed: keep a copy of the data directory and restore a backup"
+        "the snapshot of the metrics is damaged ({what}: {source}); nothing was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Damaged {
         /// Which part.
@@ -239,7 +239,7 @@ impl Pieces<'_> {
     }
 }
 
-fn piece_key(generation: u64, number: u64) -> Vec<u8> {
+pub(super) fn piece_key(generation: u64, number: u64) -> Vec<u8> {
     [&[PIECE][..], &generation.to_be_bytes(), &number.to_be_bytes()].concat()
 }
 
@@ -256,12 +256,16 @@ fn remove_other_pieces(table: &Table, generation: u64) -> Result<(), StoreError>
 fn read_manifest(table: &Table) -> Result<Option<Manifest>, RestoreError> {
     let damaged = |source| RestoreError::Damaged { what: "manifest".to_owned(), source };
     let Some(value) = table.get(MANIFEST)? else { return Ok(None) };
-    let mut reader = Reader::new(codec::unseal(VERSION, &value).map_err(damaged)?);
-    let mut number = || reader.u64().map_err(damaged);
-    Ok(Some(Manifest { generation: number()?, next: number()?, pieces: number()? }))
+    decode_manifest(&value).map(Some).map_err(damaged)
 }
 
-fn encode_manifest(it: Manifest) -> Vec<u8> {
+pub(super) fn decode_manifest(value: &[u8]) -> Result<Manifest, DecodeError> {
+    let mut reader = Reader::new(codec::unseal(VERSION, value)?);
+    let mut number = || reader.u64();
+    Ok(Manifest { generation: number()?, next: number()?, pieces: number()? })
+}
+
+pub(super) fn encode_manifest(it: Manifest) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.u64(it.generation);
     writer.u64(it.next);

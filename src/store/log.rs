@@ -70,6 +70,19 @@ pub enum LogError {
     Cut(&'static str, &'static str),
 }
 
+impl LogError {
+    /// The file, and what is wrong.
+    pub(super) fn place(&self) -> (&'static str, String) {
+        match self {
+            Self::Io(error) => ("log-a", error.to_string()),
+            Self::Damaged(record) => {
+                ("log-a", format!("the commit log (both files): record {record} is damaged"))
+            }
+            Self::Cut(name, what) => (name, format!("the file {what}")),
+        }
+    }
+}
+
 impl Retired {
     /// To be called when the store was flushed after the file was retired.
     pub fn release(&self) {
@@ -78,6 +91,19 @@ impl Retired {
 }
 
 impl Log {
+    /// Checks the log in `dir` without changing anything; one that is absent is as good as an empty one.
+    pub(super) fn check(dir: &Path) -> Result<(), LogError> {
+        check_lengths(dir)?;
+        let [a, b] = NAMES.map(|it| dir.join(it));
+        let made = |it: &Path| it.metadata().is_ok_and(|it| it.len() >= FILE_BYTES as u64);
+        if made(&a) && made(&b) {
+            let mut buffer = vec![0; FILE_BYTES];
+            let a = read(&fs::File::open(a)?, &mut buffer)?;
+            check_both(&a, &read(&fs::File::open(b)?, &mut buffer)?)?;
+        }
+        Ok(())
+    }
+
     /// Opens the log in `dir`, creating it if it is absent, and returns the records that are in it, oldest
     /// first. Nothing is changed in it before the first [`Self::append`], which begins with an empty file.
     ///
@@ -96,15 +122,7 @@ impl Log {
         };
         let [a, b] = NAMES;
         let ((half_a, a), (half_b, b)) = (open(a)?, open(b)?);
-        for (it, other) in [(&a, &b), (&b, &a)] {
-            it.check(other.turn)?;
-        }
-        let (newer, older) = if b.turn > a.turn { (&b, &a) } else { (&a, &b) };
-        // The next record stands behind the newest, or begins the next turn in the other file.
-        let begun = older.records.is_empty() && older.is_spoilt(newer.turn + 1);
-        if begun || newer.is_spoilt(newer.turn) {
-            return Err(LogError::Damaged(if begun { 0 } else { newer.records.len() }));
-        }
+        check_both(&a, &b)?;
         let (turn, active) = (a.turn.max(b.turn), usize::from(b.turn > a.turn));
         let (older, newer) = if active == 1 { (a, b) } else { (b, a) };
         let records = older.records.into_iter().chain(newer.records).collect();
@@ -184,6 +202,40 @@ impl Log {
     pub fn sync(&self) -> io::Result<()> {
         self.halves.get(self.active).map_or(Ok(()), |it| it.file.sync_data())
     }
+}
+
+fn check_both(a: &Found, b: &Found) -> Result<(), LogError> {
+    for (it, other) in [(a, b), (b, a)] {
+        it.check(other.turn)?;
+    }
+    let (newer, older) = if b.turn > a.turn { (b, a) } else { (a, b) };
+    // The next record stands behind the newest, or begins the next turn in the other file.
+    let begun = older.records.is_empty() && older.is_spoilt(newer.turn + 1);
+    if begun || newer.is_spoilt(newer.turn) {
+        return Err(LogError::Damaged(if begun { 0 } else { newer.records.len() }));
+    }
+    Ok(())
+}
+
+/// Every record of the log in `dir` that can be read and was not written over, oldest first.
+pub(super) fn readable(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let mut found: Vec<(u64, usize, Vec<u8>)> = Vec::new();
+    for name in NAMES {
+        let bytes = match fs::read(dir.join(name)) {
+            Ok(it) => it,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for at in memchr::memmem::find_iter(&bytes, &MAGIC) {
+            if let Some((turn, payload)) = record(bytes.get(at..).unwrap_or_default()) {
+                found.push((turn, at, payload.to_vec()));
+            }
+        }
+    }
+    let newest = found.iter().map(|it| it.0).max().unwrap_or(0);
+    found.retain(|it| it.0 + 1 >= newest);
+    found.sort_by_key(|it| (it.0, it.1));
+    Ok(found.into_iter().map(|it| it.2).collect())
 }
 
 /// Refuses files that were cut off, which would be filled with zeros otherwise. What a start left that was ended
