@@ -116,14 +116,14 @@ impl App {
     ) -> io::Result<()> {
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let router = http::router(http::Parts {
+        let surface = http::surface(http::Parts {
             pipeline: self.pipeline.clone(),
             tokens: self.tokens,
             metrics: self.metrics.clone(),
             config: self.http.clone(),
             stopping: stopping.clone(),
         });
-        let server = http::Server::new(router, &self.http, self.metrics);
+        let server = http::Server::new(surface, &self.http, self.metrics);
         for listener in listeners {
             let (server, stopping) = (server.clone(), stopping.clone());
             tasks.spawn(server.run(listener, stopping, tasks.clone()));

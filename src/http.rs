@@ -24,6 +24,7 @@ mod serve;
 mod status;
 mod tokens;
 
+pub use endpoint::Surface;
 pub use instruments::Metrics;
 pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
@@ -31,7 +32,6 @@ pub use serve::Server;
 use crate::pipeline::Pipeline;
 use crate::sources;
 use crate::tokens::Tokens;
-use axum::Router;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ pub struct Config {
     pub flags: BTreeMap<String, String>,
 }
 
-/// What the router is made of.
+/// What the surface is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// Where events go, and whom to ask.
@@ -92,8 +92,8 @@ struct State {
     openapi: Bytes,
 }
 
-/// The router over all routes and their aliases. Its clones share everything.
-pub fn router(parts: Parts) -> Router {
+/// All routes and their aliases.
+pub fn surface(parts: Parts) -> Surface {
     let Parts { pipeline, tokens, metrics, config, stopping } = parts;
     let state = State {
         pipeline,
@@ -103,7 +103,7 @@ pub fn router(parts: Parts) -> Router {
         stopping,
         openapi: openapi::document(),
     };
-    endpoint::router(&Arc::new(state), &metrics)
+    endpoint::surface(&Arc::new(state), &metrics)
 }
 
 // === impl Config ===

@@ -63,8 +63,8 @@ pub struct Writer {
     next: u64,
     merger: merge::Trigger,
     log: Log,
-    /// Whether the log, and whether the store, holds what is not on disk.
-    unsynced: (bool, bool),
+    /// Whether only a flush of the store brings the last commits to disk.
+    unflushed: bool,
 }
 
 /// Merges small blocks until it is dropped or the writer is.
@@ -139,7 +139,7 @@ pub fn open(
         next: journal.index.end(),
         merger,
         log,
-        unsynced: (false, false),
+        unflushed: false,
     };
     Ok((journal, writer, run))
 }
@@ -344,7 +344,7 @@ impl Writer {
         }
         if !small {
             self.journal.table.apply(batch)?;
-            self.unsynced.1 = true;
+            self.unflushed = true;
         }
         self.next = next;
         for (header, ids) in blocks {
@@ -364,16 +364,12 @@ impl Writer {
         record.bytes(value);
         let record = record.into_inner();
         // Behind a commit that only a flush of the store puts on disk, a record would follow a gap.
-        if self.unsynced.1 || record.len() > Log::max_record_bytes() {
-            self.unsynced.1 = true;
+        if self.unflushed || record.len() > Log::max_record_bytes() {
+            self.unflushed = true;
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            if self.unsynced.0 {
-                self.store.wrote(self.log.sync())?;
-                self.unsynced.0 = false;
-            }
-            match self.log.turn() {
+            match self.store.wrote(self.log.turn())? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -381,9 +377,7 @@ impl Writer {
                 }
             }
         }
-        self.store.wrote(self.log.append(&record))?;
-        self.unsynced.0 = true;
-        Ok(())
+        self.store.wrote(self.log.append(&record))
     }
 
     /// Blocks until everything appended is on disk.
@@ -393,13 +387,10 @@ impl Writer {
     /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.store.check_writable()?;
-        if self.unsynced.0 {
-            self.store.wrote(self.log.sync())?;
-            self.unsynced.0 = false;
-        }
-        if self.unsynced.1 {
+        self.store.wrote(self.log.sync())?;
+        if self.unflushed {
             self.store.flush()?;
-            self.unsynced.1 = false;
+            self.unflushed = false;
         }
         Ok(())
     }

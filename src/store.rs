@@ -274,7 +274,7 @@ impl Store {
     /// # Errors
     ///
     /// It failed.
-    pub fn wrote(&self, res: io::Result<()>) -> Result<(), StoreError> {
+    pub fn wrote<T>(&self, res: io::Result<T>) -> Result<T, StoreError> {
         self.shared.written(res.map_err(StoreError::from))
     }
 
@@ -307,7 +307,7 @@ impl Shared {
     }
 
     /// Passes on how a write went. One that failed is the last.
-    fn written(&self, res: Result<(), StoreError>) -> Result<(), StoreError> {
+    fn written<T>(&self, res: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &res {
             self.close(error);
         }

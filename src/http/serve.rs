@@ -3,17 +3,16 @@
 mod watch;
 
 use super::Config;
-use super::endpoint;
+use super::endpoint::Connection;
+use super::endpoint::Surface;
 use super::instruments::Metrics;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use std::{
     convert::Infallible,
     fmt, io,
@@ -37,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// An answer up to this size fits into the socket's buffer.
 const SHORT_BYTES: u64 = 64 << 10;
 
-/// Serves one router on any number of listeners. A handle: clones share the bound on connections.
+/// Serves one surface on any number of listeners. A handle: clones share the bound on connections.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
@@ -45,7 +44,7 @@ pub struct Server {
 
 struct Shared {
     http: http1::Builder,
-    router: TowerToHyperService<Router>,
+    surface: Surface,
     timeouts: Timeouts,
     slots: Arc<Semaphore>,
     accepted: AtomicU64,
@@ -53,9 +52,9 @@ struct Shared {
 }
 
 impl Server {
-    /// A server of `router` within the bounds of `config`.
+    /// A server of `surface` within the bounds of `config`.
     #[must_use]
-    pub fn new(router: Router, config: &Config, metrics: Metrics) -> Self {
+    pub fn new(surface: Surface, config: &Config, metrics: Metrics) -> Self {
         let mut http = http1::Builder::new();
         // Connections are watched by ours.
         http.header_read_timeout(None);
@@ -66,7 +65,7 @@ impl Server {
         };
         let shared = Shared {
             http,
-            router: TowerToHyperService::new(router),
+            surface,
             timeouts,
             slots: Arc::new(Semaphore::new(config.max_connections)),
             accepted: AtomicU64::new(0),
@@ -130,11 +129,8 @@ impl Shared {
         let _open = self.metrics.connection();
         let phase = Phase::default();
         let io = TokioIo::new(Watched::new(stream, self.timeouts, phase.clone()));
-        let number = endpoint::Connection(self.accepted.fetch_add(1, Ordering::Relaxed));
-        let service = service_fn(|mut request: Request<Incoming>| {
-            request.extensions_mut().insert(number);
-            answer(&self.router, request, phase.begin())
-        });
+        let number = Connection(self.accepted.fetch_add(1, Ordering::Relaxed));
+        let service = service_fn(|request| answer(&self.surface, request, number, phase.begin()));
         let connection = self.http.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let res = tokio::select! {
@@ -154,11 +150,12 @@ impl Shared {
 /// Answers one request. The connection is busy until the answer is under way, or has ended if it is
 /// long: a stream may be silent for any time.
 async fn answer(
-    router: &TowerToHyperService<Router>,
+    surface: &Surface,
     request: Request<Incoming>,
+    connection: Connection,
     busy: Busy,
 ) -> Result<Response<Body>, Infallible> {
-    let response = router.call(request).await?;
+    let response = surface.answer(request, connection).await;
     let short = response.body().size_hint().exact().is_some_and(|it| it <= SHORT_BYTES);
     if short {
         return Ok(response);

@@ -1,3 +1,4 @@
+use super::endpoint::Connection;
 use super::gate::{Access, Gate};
 use super::routes::ROUTES;
 use super::*;
@@ -10,8 +11,6 @@ use crate::tokens::{Open, Role, StaticToken};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
@@ -140,7 +139,7 @@ fn no_method_and_path_stands_twice() {
 // === through the router ===
 
 struct App {
-    service: TowerToHyperService<Router>,
+    surface: Surface,
     registry: Registry,
     stopping: CancellationToken,
     _dir: tempfile::TempDir,
@@ -155,8 +154,8 @@ impl App {
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
         let parts = Parts { pipeline, tokens, metrics, config, stopping: stopping.clone() };
-        let service = TowerToHyperService::new(router(parts));
-        Self { service, registry, stopping, _dir: dir }
+        let surface = surface(parts);
+        Self { surface, registry, stopping, _dir: dir }
     }
 
     /// Status, some headers, and body of the answer to `request`: `METHOD /path`, then headers.
@@ -167,7 +166,8 @@ impl App {
         for (name, value) in lines.filter_map(|it| it.split_once(": ")) {
             builder = builder.header(name, value);
         }
-        let response = self.service.call(builder.body(body.into()).unwrap()).await.unwrap();
+        let response =
+            self.surface.answer(builder.body(body.into()).unwrap(), Connection::default()).await;
         let (head, body) = response.into_parts();
         let mut res = head.status.as_u16().to_string();
         let shown =

@@ -10,8 +10,10 @@
 //! ```text
 //! u32  magic
 //! u64  turn: grows whenever the files take turns, so that what is left of an earlier turn is told apart
-//! u64  checksum of turn and payload
+//! u64  checksum of turn, synced length and payload
 //! u32  length
+//! u32  how much of the file was synced when it was written: what is not whole below that is damage, and
+//!      what is not whole above was never acknowledged
 //!      payload
 //! ```
 
@@ -24,12 +26,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const NAMES: [&str; 2] = ["log-a", "log-b"];
 const FILE_BYTES: usize = 2 << 20;
 const MAGIC: [u8; 4] = *b"OLG1";
-const HEAD_BYTES: usize = 24;
+const HEAD_BYTES: usize = 28;
 /// What a disk writes whole or not at all.
 const PAGE: usize = 4096;
 const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
@@ -43,6 +45,10 @@ pub struct Log {
     position: usize,
     /// Where the last record stands.
     last: usize,
+    /// Up to where the active file is on disk.
+    synced: usize,
+    /// A sync failed: the system may have dropped what it could not write, and says so only once.
+    broken: bool,
 }
 
 #[derive(Debug)]
@@ -128,7 +134,16 @@ impl Log {
         let records = older.records.into_iter().chain(newer.records).collect();
         // Full, so that the first append takes the other turn.
         let position = FILE_BYTES;
-        Ok((Self { halves: [half_a, half_b], active, turn, position, last: position }, records))
+        let log = Self {
+            halves: [half_a, half_b],
+            active,
+            turn,
+            position,
+            last: position,
+            synced: position,
+            broken: false,
+        };
+        Ok((log, records))
     }
 
     /// Bytes that one record may have.
@@ -143,16 +158,22 @@ impl Log {
         self.position + HEAD_BYTES + n > FILE_BYTES
     }
 
-    /// Goes on in the other file. Returns the file that was left, to release when the store was flushed.
-    /// `None` if the other file is not released yet: flush the store, and call [`Self::reset`].
-    pub fn turn(&mut self) -> Option<Retired> {
+    /// Goes on in the other file, after a sync of this one. Returns the file that was left, to release when
+    /// the store was flushed. `None` if the other file is not released yet: flush the store, and call
+    /// [`Self::reset`].
+    ///
+    /// # Errors
+    ///
+    /// The disk refused; the file stays the same then.
+    pub fn turn(&mut self) -> io::Result<Option<Retired>> {
+        self.sync()?;
         let next = 1 - self.active;
-        if self.halves.get(next)?.busy.load(Ordering::Acquire) {
-            return None;
+        if self.halves.get(next).is_none_or(|it| it.busy.load(Ordering::Acquire)) {
+            return Ok(None);
         }
         let left = self.halves.get(self.active).map(|it| Retired(Arc::clone(&it.busy)));
         self.begin(next);
-        left
+        Ok(left)
     }
 
     /// Begins anew: everything in the log is on disk in the store.
@@ -167,6 +188,7 @@ impl Log {
         self.active = half;
         self.turn += 1;
         self.position = 0;
+        self.synced = 0;
     }
 
     /// Appends a record that fits. On disk after the next [`Self::sync`].
@@ -176,11 +198,14 @@ impl Log {
     /// The file cannot be written. The next record takes the place of this one.
     pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
         let Some(half) = self.halves.get(self.active) else { return Ok(()) };
+        let short = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+        let (turn, synced) = (self.turn, short(self.synced));
         let mut record = Vec::with_capacity(HEAD_BYTES + payload.len());
         record.extend_from_slice(&MAGIC);
-        record.extend_from_slice(&self.turn.to_le_bytes());
-        record.extend_from_slice(&checksum(self.turn, payload).to_le_bytes());
-        record.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+        record.extend_from_slice(&turn.to_le_bytes());
+        record.extend_from_slice(&checksum(turn, synced, payload).to_le_bytes());
+        record.extend_from_slice(&short(payload.len()).to_le_bytes());
+        record.extend_from_slice(&synced.to_le_bytes());
         record.extend_from_slice(payload);
         half.busy.store(true, Ordering::Release);
         half.file.write_all_at(&record, self.position as u64)?;
@@ -189,18 +214,29 @@ impl Log {
         Ok(())
     }
 
-    /// Takes back the last record: the next takes its place. For what the store then refused.
+    /// Takes back the last record, which was not synced: the next takes its place. For what the store then
+    /// refused.
     pub fn take_back(&mut self) {
         self.position = self.last;
     }
 
-    /// Blocks until everything appended to the current file is on disk.
+    /// Blocks until everything that was appended is on disk.
     ///
     /// # Errors
     ///
-    /// The disk refused.
-    pub fn sync(&self) -> io::Result<()> {
-        self.halves.get(self.active).map_or(Ok(()), |it| it.file.sync_data())
+    /// The disk refused, now or before: what was appended since the last success may be lost.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier sync of the commit log failed"));
+        }
+        // What is in the other file was synced before it was left.
+        if self.synced < self.position
+            && let Some(half) = self.halves.get(self.active)
+        {
+            half.file.sync_data().inspect_err(|_| self.broken = true)?;
+            self.synced = self.position;
+        }
+        Ok(())
     }
 }
 
@@ -227,8 +263,8 @@ pub(super) fn readable(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
             Err(error) => return Err(error),
         };
         for at in memchr::memmem::find_iter(&bytes, &MAGIC) {
-            if let Some((turn, payload)) = record(bytes.get(at..).unwrap_or_default()) {
-                found.push((turn, at, payload.to_vec()));
+            if let Some(it) = record(bytes.get(at..).unwrap_or_default()) {
+                found.push((it.turn, at, it.payload.to_vec()));
             }
         }
     }
@@ -260,8 +296,9 @@ fn check_lengths(dir: &Path) -> Result<(), LogError> {
     }
 }
 
-fn checksum(turn: u64, payload: &[u8]) -> u64 {
-    xxh3_64_with_seed(payload, xxh3_64(&turn.to_le_bytes()))
+fn checksum(turn: u64, synced: u32, payload: &[u8]) -> u64 {
+    let seed = xxh3_64_with_seed(&turn.to_le_bytes(), u64::from(synced));
+    xxh3_64_with_seed(payload, seed)
 }
 
 fn open_file(path: &Path) -> io::Result<fs::File> {
@@ -284,32 +321,46 @@ struct Found {
     /// The turn of its records; 0 if there is none.
     turn: u64,
     records: Vec<Vec<u8>>,
-    /// The highest turn of a record behind one that is not whole.
-    stray: u64,
+    /// Where the records end.
+    end: usize,
+    /// Of the records behind one that is not whole: the turn, and how much was synced by then.
+    stray: Vec<(u64, usize)>,
     /// What stands in the page behind the last whole record.
     tail: Vec<u8>,
 }
 
 impl Found {
-    /// A torn record can only be the last one of its turn, and what is left of an earlier turn was flushed:
-    /// anything else behind a record that is not whole was acknowledged, and so was that one.
+    /// What is not whole was never acknowledged, unless a later record of the same turn says that it was on
+    /// disk. What is left of an earlier turn was flushed.
     fn check(&self, other_turn: u64) -> Result<(), LogError> {
-        let newest = if self.records.is_empty() { other_turn + 1 } else { self.turn };
-        if self.stray >= newest { Err(LogError::Damaged(self.records.len())) } else { Ok(()) }
+        let is_later = |turn: u64| match self.turn {
+            0 => turn > other_turn,
+            own => turn == own,
+        };
+        match self.stray.iter().any(|(turn, synced)| is_later(*turn) && *synced > self.end) {
+            true => Err(LogError::Damaged(self.records.len())),
+            false => Ok(()),
+        }
     }
 
     /// Whether a record of `turn` that follows the last whole one was whole once. A write that was torn leaves
     /// pages that came and pages that did not, so what lies within one page came whole or not at all: if only
     /// one part of it is wrong, that part was changed since. Of a longer record this cannot be told.
     fn is_spoilt(&self, turn: u64) -> bool {
-        let Some((head, body)) = self.tail.split_at_checked(HEAD_BYTES) else { return false };
+        // Of several that were not synced, the disk may have kept the later ones.
+        let followed = self.stray.iter().any(|it| it.0 == turn);
+        let tail = self.tail.split_at_checked(HEAD_BYTES).filter(|_| !followed);
+        let Some((head, body)) = tail else { return false };
         let turn_bytes = turn.to_le_bytes();
         let (magic, fields) = head.split_at(MAGIC.len());
         let (its_turn, fields) = fields.split_at(turn_bytes.len());
-        let Some((sum, len)) = fields.split_first_chunk() else { return false };
+        let Some((sum, fields)) = fields.split_first_chunk() else { return false };
+        let Some((len, synced)) = fields.split_first_chunk() else { return false };
         let sum = u64::from_le_bytes(*sum);
-        let len = len.first_chunk().map_or(0, |it| u32::from_le_bytes(*it) as usize);
-        let is_good = |len: usize| body.get(..len).is_some_and(|it| checksum(turn, it) == sum);
+        let len = u32::from_le_bytes(*len) as usize;
+        let synced = synced.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
+        let is_good =
+            |len: usize| body.get(..len).is_some_and(|it| checksum(turn, synced, it) == sum);
         let named = magic == MAGIC && its_turn == turn_bytes;
         let payload_or_sum = named && len <= body.len();
         let length = named && (0..body.len()).any(is_good);
@@ -320,31 +371,38 @@ impl Found {
 
 fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     file.read_exact_at(bytes, 0)?;
-    let mut at = 0;
-    let mut res = Found { turn: 0, records: Vec::new(), stray: 0, tail: Vec::new() };
-    while let Some((turn, payload)) = record(bytes.get(at..).unwrap_or_default()) {
-        if res.turn != 0 && turn != res.turn {
+    let mut res = Found { turn: 0, records: Vec::new(), end: 0, stray: Vec::new(), tail: Vec::new() };
+    while let Some(it) = record(bytes.get(res.end..).unwrap_or_default()) {
+        if res.turn != 0 && it.turn != res.turn {
             break;
         }
-        res.turn = turn;
-        at += HEAD_BYTES + payload.len();
-        res.records.push(payload.to_vec());
+        res.turn = it.turn;
+        res.end += HEAD_BYTES + it.payload.len();
+        res.records.push(it.payload.to_vec());
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let turn_at = |at: usize| record(rest.get(at..)?).map(|it| it.0);
-    res.stray = memchr::memmem::find_iter(rest, &MAGIC).filter_map(turn_at).max().unwrap_or(0);
-    res.tail = rest.get(..rest.len().min(PAGE - at % PAGE)).unwrap_or_default().to_vec();
+    let rest = bytes.get(res.end..).unwrap_or_default();
+    let stray = |at: usize| record(rest.get(at..)?).map(|it| (it.turn, it.synced));
+    res.stray = memchr::memmem::find_iter(rest, &MAGIC).filter_map(stray).collect();
+    res.tail = rest.get(..rest.len().min(PAGE - res.end % PAGE)).unwrap_or_default().to_vec();
     Ok(res)
 }
 
-/// The record at the start of `bytes`, if there is a whole one: its turn and payload.
-fn record(bytes: &[u8]) -> Option<(u64, &[u8])> {
+struct Record<'a> {
+    turn: u64,
+    synced: usize,
+    payload: &'a [u8],
+}
+
+/// The record at the start of `bytes`, if there is a whole one.
+fn record(bytes: &[u8]) -> Option<Record<'_>> {
     let rest = bytes.strip_prefix(&MAGIC)?;
     let (turn, rest) = rest.split_first_chunk().map(|it| (u64::from_le_bytes(*it.0), it.1))?;
     let (sum, rest) = rest.split_first_chunk().map(|it| (u64::from_le_bytes(*it.0), it.1))?;
     let (len, rest) = rest.split_first_chunk().map(|it| (u32::from_le_bytes(*it.0), it.1))?;
+    let (synced, rest) = rest.split_first_chunk().map(|it| (u32::from_le_bytes(*it.0), it.1))?;
     let payload = rest.get(..len as usize)?;
-    (checksum(turn, payload) == sum).then_some((turn, payload))
+    let is_whole = checksum(turn, synced, payload) == sum;
+    is_whole.then_some(Record { turn, synced: synced as usize, payload })
 }
 
 #[cfg(test)]
@@ -358,7 +416,7 @@ mod tests {
     fn begin(dir: &Path) -> Log {
         let (mut log, records) = Log::open(dir).unwrap();
         assert!(records.is_empty() && log.is_full_for(1));
-        assert!(log.turn().is_some());
+        assert!(log.turn().unwrap().is_some());
         log
     }
 
@@ -371,23 +429,24 @@ mod tests {
         log.append(&big).unwrap();
         log.append(&big).unwrap();
         assert!(log.is_full_for(big.len()));
-        let left = log.turn().unwrap();
+        let left = log.turn().unwrap().unwrap();
         log.append(b"four").unwrap();
         log.sync().unwrap();
         let expected = vec![b"one".to_vec(), big.clone(), big.clone(), b"four".to_vec()];
         assert_eq!(reopen(dir.path()).unwrap(), expected);
-        assert!(log.turn().is_none(), "the first file is not released");
+        assert!(log.turn().unwrap().is_none(), "the first file is not released");
         left.release();
-        log.turn().unwrap();
+        log.turn().unwrap().unwrap();
         log.append(b"five").unwrap();
         assert_eq!(reopen(dir.path()).unwrap(), [b"four".to_vec(), b"five".to_vec()]);
     }
 
-    fn flip_in(path: &Path, at: u64) {
+    fn flip(dir: &Path, log: &Log, at: usize) {
         let mut byte = [0];
+        let path = dir.join(NAMES[log.active]);
         let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        file.read_exact_at(&mut byte, at as u64).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at as u64).unwrap();
     }
 
     #[test]
@@ -396,33 +455,30 @@ mod tests {
         let mut log = begin(dir.path());
         for it in [b"one", b"two", b"six"] {
             log.append(it).unwrap();
+            log.sync().unwrap();
         }
-        let path = dir.path().join(NAMES[log.active]);
-        let flip = |at: u64| flip_in(&path, at);
-        flip(HEAD_BYTES as u64);
+        flip(dir.path(), &log, HEAD_BYTES);
         assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged");
-        flip(HEAD_BYTES as u64);
+        flip(dir.path(), &log, HEAD_BYTES);
         // The last one lies within a page: no byte of it can have been torn off.
-        let last = log.last as u64;
-        for at in last..log.position as u64 {
-            flip(at);
-            assert_eq!(reopen(dir.path()).unwrap_err(), "record 2 is damaged", "{}", at - last);
-            flip(at);
+        for at in log.last..log.position {
+            flip(dir.path(), &log, at);
+            assert_eq!(reopen(dir.path()).unwrap_err(), "record 2 is damaged", "{at}");
+            flip(dir.path(), &log, at);
         }
         // So does the first of the next turn.
-        let left = log.turn().unwrap();
+        let left = log.turn().unwrap().unwrap();
         log.append(b"ten").unwrap();
-        let path = dir.path().join(NAMES[log.active]);
-        for at in 0..log.position as u64 {
-            flip_in(&path, at);
+        for at in 0..log.position {
+            flip(dir.path(), &log, at);
             assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged", "{at}");
-            flip_in(&path, at);
+            flip(dir.path(), &log, at);
         }
         left.release();
         // One that spans pages may be torn.
         log.append(&[7; 2 * PAGE]).unwrap();
         assert_eq!(reopen(dir.path()).unwrap().len(), 5);
-        flip_in(&path, log.position as u64 - 1);
+        flip(dir.path(), &log, log.position - 1);
         assert_eq!(reopen(dir.path()).unwrap().len(), 4);
     }
 
@@ -444,6 +500,23 @@ mod tests {
         // What a start left that made them is no damage.
         fs::write(dir.path().join(other), [0; 100]).unwrap();
         assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec()]);
+    }
+
+    #[test]
+    fn what_was_not_synced_may_be_torn_anywhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = begin(dir.path());
+        log.append(b"one").unwrap();
+        log.sync().unwrap();
+        // Three that nobody was told of: the disk may have kept any of them.
+        for it in [b"two", b"six", b"ten"] {
+            log.append(it).unwrap();
+        }
+        flip(dir.path(), &log, 2 * HEAD_BYTES + 4);
+        assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec()]);
+        log.sync().unwrap();
+        log.append(b"and one that knows of them").unwrap();
+        assert_eq!(reopen(dir.path()).unwrap_err(), "record 1 is damaged");
     }
 
     #[test]

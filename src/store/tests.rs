@@ -242,7 +242,7 @@ fn nothing_is_written_after_a_write_that_failed() {
     let store = Store::open(&Config::new(dir.path().to_owned())).unwrap();
     let table = store.table("t").unwrap();
     table.put(b"a", b"x").unwrap();
-    store.wrote(Err(io::Error::other("the cable is out"))).unwrap_err();
+    store.wrote::<()>(Err(io::Error::other("the cable is out"))).unwrap_err();
     let closed = |res: Result<(), StoreError>| {
         let error = res.unwrap_err().to_string();
         assert!(error.contains("the cable is out") && error.contains("start the server"), "{error}");

@@ -1,4 +1,5 @@
 use super::*;
+use axum::Router;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ async fn run(config: Config) -> Running {
     let address = listener.local_addr().unwrap();
     let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
     let metrics = Metrics::register(&mut Registry::default());
-    let server = Server::new(router, &config, metrics);
+    let server = Server::new(router.into(), &config, metrics);
     tasks.spawn(server.run(listener, stopping.clone(), tasks.clone()));
     Running { address, stopping, tasks }
 }
