@@ -13,6 +13,7 @@ mod serve;
 mod session;
 mod settings;
 mod token;
+mod verify;
 
 pub use error::{EXIT_CODES, Error};
 pub use session::Session;
@@ -52,6 +53,8 @@ enum Command {
     /// Create, list and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Check everything that is stored, while no server runs
+    Verify(verify::Args),
 }
 
 const LONG_VERSION: &str = concat!(
@@ -90,6 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Verify(args) => verify::run(&args, session),
     };
     match result {
         Ok(()) => 0,

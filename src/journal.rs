@@ -24,12 +24,14 @@ mod query;
 mod record;
 mod scan;
 mod segment;
+mod verify;
 
 pub use dedup::Config as DedupConfig;
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
 pub use scan::{Count, Kind};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
+pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};

@@ -142,9 +142,7 @@ pub enum SubmitError {
 impl From<&StoreError> for SubmitError {
     fn from(error: &StoreError) -> Self {
         match error {
-            StoreError::Full { free, needed, .. } => {
-                Self::NoSpace { free: *free, needed: *needed }
-            }
+            StoreError::Full { free, needed, .. } => Self::NoSpace { free: *free, needed: *needed },
             other => Self::Store(other.to_string().into()),
         }
     }

@@ -371,7 +371,8 @@ impl Found {
 
 fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     file.read_exact_at(bytes, 0)?;
-    let mut res = Found { turn: 0, records: Vec::new(), end: 0, stray: Vec::new(), tail: Vec::new() };
+    let mut res =
+        Found { turn: 0, records: Vec::new(), end: 0, stray: Vec::new(), tail: Vec::new() };
     while let Some(it) = record(bytes.get(res.end..).unwrap_or_default()) {
         if res.turn != 0 && it.turn != res.turn {
             break;

@@ -84,9 +84,7 @@ pub(super) fn open_sled(config: &Config) -> Result<sled::Db, OpenError> {
                 thread::sleep(LOCK_PAUSE);
                 continue;
             }
-            Some(Err(sled::Error::Io(source))) => {
-                Err(OpenError::Io { path: path.clone(), source })
-            }
+            Some(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.clone(), source }),
             Some(Err(source)) => Err(damaged(source.to_string())),
             None => Err(damaged("its index cannot be read".to_owned())),
         };
@@ -147,8 +145,10 @@ pub(super) fn write_format_file(path: &Path) -> io::Result<()> {
 
 /// Reads the version of a store, and writes ours into a new one.
 pub(super) fn check_format(path: &Path, db: &sled::Db) -> Result<(), OpenError> {
-    let damaged =
-        |source: sled::Error| OpenError::Damaged { path: path.to_owned(), what: source.to_string() };
+    let damaged = |source: sled::Error| OpenError::Damaged {
+        path: path.to_owned(),
+        what: source.to_string(),
+    };
     let refuse = |found: String| Err(OpenError::Format { path: path.to_owned(), found });
     match db.get(FORMAT_KEY).map_err(damaged)? {
         Some(it) => match <[u8; 4]>::try_from(it.as_ref()).map(u32::from_be_bytes) {

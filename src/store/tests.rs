@@ -221,7 +221,9 @@ fn a_full_disk_refuses_writes_and_takes_them_again() {
     let table = store.table("t").unwrap();
     table.put(b"a", b"x").unwrap();
     drop(table);
-    let set = |store: &mut Store, bytes| Arc::get_mut(&mut store.shared).unwrap().space = Space::new(dir.path(), bytes);
+    let set = |store: &mut Store, bytes| {
+        Arc::get_mut(&mut store.shared).unwrap().space = Space::new(dir.path(), bytes)
+    };
     set(&mut store, u64::MAX);
     let table = store.table("t").unwrap();
     let error = table.put(b"b", b"x").unwrap_err();
@@ -245,7 +247,10 @@ fn nothing_is_written_after_a_write_that_failed() {
     store.wrote::<()>(Err(io::Error::other("the cable is out"))).unwrap_err();
     let closed = |res: Result<(), StoreError>| {
         let error = res.unwrap_err().to_string();
-        assert!(error.contains("the cable is out") && error.contains("start the server"), "{error}");
+        assert!(
+            error.contains("the cable is out") && error.contains("start the server"),
+            "{error}"
+        );
     };
     closed(table.put(b"b", b"x"));
     closed(table.apply(Batch::default()));

@@ -128,16 +128,26 @@ impl Closed {
         log::readable(&self.config.path)
     }
 
-    /// Opens the store, and lets sled leave out what it cannot read. Keep the files before, if they are
-    /// damaged: see [`Quarantine::keep_files`].
+    /// Opens the store, and lets sled leave out what it cannot read. If something is `damaged`, keep the files
+    /// before: see [`Quarantine::keep_files`].
     ///
     /// # Errors
     ///
     /// It cannot be opened at all.
-    pub fn open(self) -> Result<Store, OpenError> {
+    pub fn open(self, damaged: &[Damage]) -> Result<Store, OpenError> {
         let path = &self.config.path;
-        files::remove_unfinished(path)
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let io_error = |source| OpenError::Io { path: path.clone(), source };
+        files::remove_unfinished(path).map_err(io_error)?;
+        // Beside its log sled can do without: it makes its parameters and its index anew, and a page whose file
+        // is gone is missing, while one that is damaged would end the reading of the log.
+        let log = Path::new("db").join("db");
+        let beside = damaged.iter().filter(|it| it.file.starts_with("db") && it.file != log);
+        for it in beside {
+            let file = path.join(&it.file);
+            if file.exists() {
+                fs::remove_file(file).map_err(io_error)?;
+            }
+        }
         let db = open::open_sled(&self.config)?;
         open::check_format(path, &db)?;
         Store::of(&self.config, db, self.lock)

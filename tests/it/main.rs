@@ -18,6 +18,8 @@ mod auth;
 mod durability;
 // A disk that is full, cannot be written or has changed.
 mod disk;
+// Whatever changes in the stored files is told, and can be repaired.
+mod verify;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
 // Real Prometheus servers scrape every format and answer PromQL.
