@@ -6,7 +6,7 @@ use crate::store;
 use crate::store::verify::{Closed, Finding, Quarantine, Read, Unreadable, Verdict};
 use crate::store::{Batch, OpenError, Store, StoreError, Table};
 use crate::tokens;
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::mpsc, thread, time::Duration};
 
 const JOURNAL: &str = "journal";
 const METRICS: &str = "metrics";
@@ -15,13 +15,14 @@ const TOKENS: &str = "tokens";
 /// Bytes that one batch of a repair puts into the new store.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// How long sled may take for one step before it is taken to go round in circles.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a check found.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Report {
     /// What is wrong; empty if all is well.
     pub findings: Vec<Finding>,
-    /// Whether everything was looked at: damaged files hide what is in them until they are repaired.
-    pub complete: bool,
     /// Events that can be read.
     pub events: u64,
     /// Values that were checked.
@@ -42,6 +43,11 @@ pub enum VerifyError {
     /// A table cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The files fit together so badly that nothing can be read.
+    #[error(
+        "the pages of the store do not fit together, and it cannot be read any more; nothing was changed: restore a backup"
+    )]
+    Circle,
     /// There is something that this version does not know.
     #[error(
         "there is a table that this version does not know ({0}); nothing was changed: repair it with the version that wrote it"
@@ -64,36 +70,60 @@ pub fn verify(config: &store::Config, repair: bool, each: Each<'_>) -> Result<Re
     let damaged = closed.check_files(|bytes| each("files", bytes, Some(size)))?;
     let mut report = Report::default();
     for it in &damaged {
-        let lost = match repair {
-            true => "what else is reported".to_owned(),
-            false => "run with --repair to see what is in it, after making a copy".to_owned(),
-        };
+        let lost = "what else is reported".to_owned();
         let (place, what) =
             (it.file.display().to_string(), format!("byte {}: {}", it.offset, it.what));
         report.findings.push(Finding { place, what, lost, kept: Vec::new(), keys: Vec::new() });
     }
-    if !damaged.is_empty() && !repair {
-        return Ok(report);
-    }
     let records = closed.log_records()?;
-    let mut quarantine = None;
-    if !damaged.is_empty() {
-        // From here on sled may change what it cannot read.
-        let it = Quarantine::create(&config.path)?;
-        it.keep_files()?;
-        quarantine = Some(it);
-    }
     let store = closed.open(&damaged)?;
-    let checked = check_tables(&store, &records, &mut report, each)?;
-    report.complete = true;
-    if repair && (!report.findings.is_empty() || !damaged.is_empty()) {
-        let quarantine = match quarantine {
-            Some(it) => it,
-            None => Quarantine::create(&config.path)?,
-        };
-        rebuild(config, store, checked, quarantine, &mut report, each)?;
+    let checked = patiently(each, {
+        let (store, mut report) = (store.clone(), std::mem::take(&mut report));
+        move |each| {
+            let checked = check_tables(&store, &records, &mut report, each);
+            checked.map(|it| (it, report))
+        }
+    })?;
+    let (checked, found) = checked;
+    report = found;
+    if repair && !report.findings.is_empty() {
+        let quarantine = Quarantine::create(&config.path)?;
+        report = patiently(each, {
+            let config = config.clone();
+            move |each| rebuild(&config, store, &checked, quarantine, report, each)
+        })?;
     }
+    closed.forget_copy()?;
     Ok(report)
+}
+
+/// Does `work` on a thread of its own, and gives up if it does not get on: where pages do not fit together, sled
+/// may go round in circles.
+fn patiently<T: Send + 'static>(
+    each: Each<'_>,
+    work: impl FnOnce(Each<'_>) -> Result<T, VerifyError> + Send + 'static,
+) -> Result<T, VerifyError> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().name("verify".to_owned()).spawn(move || {
+        let progress = sender.clone();
+        let res = work(&mut |what, done, total| {
+            // Whoever does not wait any more has given up.
+            let _ = progress.send(Step::Done(what, done, total));
+        });
+        let _ = sender.send(Step::Finished(res));
+    })?;
+    loop {
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(Step::Done(what, done, total)) => each(what, done, total),
+            Ok(Step::Finished(res)) => return res,
+            Err(_) => return Err(VerifyError::Circle),
+        }
+    }
+}
+
+enum Step<T> {
+    Done(&'static str, u64, Option<u64>),
+    Finished(Result<T, VerifyError>),
 }
 
 /// What is to be done with each table.
@@ -118,7 +148,7 @@ fn check_tables(
         let table = store.table(name)?;
         table.read_all(&mut |read| {
             values += 1;
-            if values % 64 == 0 {
+            if values % 16 == 0 {
                 each("values", values, None);
             }
             each_read(read);
@@ -185,11 +215,11 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
 fn rebuild(
     config: &store::Config,
     store: Store,
-    checked: Checked,
+    checked: &Checked,
     mut quarantine: Quarantine,
-    report: &mut Report,
+    mut report: Report,
     each: Each<'_>,
-) -> Result<(), VerifyError> {
+) -> Result<Report, VerifyError> {
     let new = quarantine.new_store(config)?;
     let mut done = 0;
     for (name, verdict) in
@@ -218,7 +248,8 @@ fn rebuild(
     report.quarantine = Some(quarantine.path().to_owned());
     let list = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
     quarantine.write_list(&list)?;
-    Ok(quarantine.exchange()?)
+    quarantine.exchange()?;
+    Ok(report)
 }
 
 /// Copies what `verdict` leaves of a table, moves what it moves, and puts what it adds.

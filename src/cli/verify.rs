@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
     }
     let report = res.map_err(|error| match error {
         VerifyError::Open(OpenError::Damaged { path, what }) => Error::Data(format!(
-            "the store in {} cannot be opened at all: {what}; its files are as they were, apart from sled's index: restore a backup",
+            "the store in {} cannot be opened at all: {what}; nothing was changed: restore a backup",
             path.display()
         )),
         error => Error::Data(error.to_string()),
@@ -76,10 +76,9 @@ fn text(report: &Report) -> String {
     }
     let Report { events, values, .. } = report;
     let n = report.findings.len();
-    res.push_str(&match (n, report.complete) {
-        (0, _) => format!("all is well: {events} events, {values} values\n"),
-        (_, true) => format!("{n} findings; {events} events and {values} values can be read\n"),
-        (_, false) => format!("{n} findings in the files; what is in them was not looked at\n"),
+    res.push_str(&match n {
+        0 => format!("all is well: {events} events, {values} values\n"),
+        _ => format!("{n} findings; {events} events and {values} values can be read\n"),
     });
     match &report.quarantine {
         Some(it) => res.push_str(&format!(

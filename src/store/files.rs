@@ -10,6 +10,10 @@
 //! the log was durable then) and messages (checksum, kind, length, number of the segment, page, body). Segments
 //! that are free are used again, so their order in the file is not that of the log.
 
+mod mend;
+
+pub(super) use mend::mend;
+
 use super::durable;
 use std::{
     fs, io,
@@ -184,20 +188,24 @@ fn segments(file: &fs::File, found: &mut Found) -> io::Result<Vec<Segment>> {
         if read_some(file, &mut head, offset)? < SEGMENT_HEAD {
             continue;
         }
-        let number = |at: usize| {
-            let bytes = head.get(at..).and_then(<[u8]>::first_chunk);
-            bytes.map_or(0, |it| i64::from_le_bytes(*it)) ^ MASK
-        };
-        let (sum, rest) = head.split_at(4);
-        let sum = u32::from_le_bytes(sum.try_into().unwrap_or_default()) ^ u32::MAX;
-        if crc32fast::hash(rest) == sum {
-            res.push(Segment { offset, position: number(4), stable: number(12) });
+        if let Some((position, stable)) = self::head(&head) {
+            res.push(Segment { offset, position, stable });
         } else if head != [0; SEGMENT_HEAD] {
             found.add("db/db", offset, "the checksum of a segment's head does not match");
         }
     }
     res.sort_by_key(|it| it.position);
     Ok(res)
+}
+
+/// The position of a segment, and up to where the log was durable when it was begun; `None` if its head is
+/// damaged.
+fn head(bytes: &[u8]) -> Option<(i64, i64)> {
+    let (sum, rest) = bytes.get(..SEGMENT_HEAD)?.split_first_chunk()?;
+    let (position, stable) = rest.split_first_chunk()?;
+    let good = crc32fast::hash(rest) == u32::from_le_bytes(*sum) ^ u32::MAX;
+    let number = |it| i64::from_le_bytes(it) ^ MASK;
+    good.then_some((number(*position), number(*stable.first_chunk()?)))
 }
 
 /// One message of the log.
@@ -275,6 +283,24 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     };
     *bytes = rest.get(used..)?;
     Some(value)
+}
+
+/// Appends a number as sled writes it.
+fn write_number(out: &mut Vec<u8>, it: u64) {
+    let two = |first: u64, it: u64| [first + it / 256, it % 256].map(|it| it.to_le_bytes()[0]);
+    match it {
+        0..=240 => out.push(it.to_le_bytes()[0]),
+        241..=2287 => out.extend(two(241, it - 240)),
+        2288..=67_823 => {
+            out.push(249);
+            out.extend(two(0, it - 2288));
+        }
+        _ => {
+            let used = it.to_le_bytes().iter().rposition(|it| *it != 0).map_or(3, |it| it + 1).max(3);
+            out.push(u8::try_from(247 + used).unwrap_or(u8::MAX));
+            out.extend(it.to_le_bytes().iter().take(used));
+        }
+    }
 }
 
 /// A page in a file of its own: checksum, kind, page. One that is gone was replaced later.

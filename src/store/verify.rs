@@ -15,6 +15,8 @@ use std::{
 /// Where a repair puts what it takes out of use.
 const QUARANTINE: &str = "quarantine";
 const REPAIRED: &str = "repaired";
+/// A copy of a store that cannot be read as it is.
+const SALVAGE: &str = "salvage";
 
 /// A directory that nobody else has open while this exists.
 #[derive(Debug)]
@@ -128,29 +130,54 @@ impl Closed {
         log::readable(&self.config.path)
     }
 
-    /// Opens the store, and lets sled leave out what it cannot read. If something is `damaged`, keep the files
-    /// before: see [`Quarantine::keep_files`].
+    /// Opens the store to read it. If its files are `damaged`, that is done with a copy, in which sled leaves out
+    /// what it cannot read; so nothing is changed.
     ///
     /// # Errors
     ///
     /// It cannot be opened at all.
-    pub fn open(self, damaged: &[Damage]) -> Result<Store, OpenError> {
-        let path = &self.config.path;
-        let io_error = |source| OpenError::Io { path: path.clone(), source };
-        files::remove_unfinished(path).map_err(io_error)?;
+    pub fn open(&self, damaged: &[Damage]) -> Result<Store, OpenError> {
+        let mut config = self.config.clone();
+        let io_error = |source| OpenError::Io { path: self.config.path.clone(), source };
+        if !damaged.is_empty() {
+            config.path = self.salvage(damaged).map_err(io_error)?;
+        }
+        files::remove_unfinished(&config.path).map_err(io_error)?;
+        let lock = self.lock.try_clone().map_err(io_error)?;
+        let db = open::open_sled(&config)?;
+        open::check_format(&config.path, &db)?;
+        Store::of(&config, db, lock)
+    }
+
+    /// A copy of the store in which sled can read what is whole.
+    fn salvage(&self, damaged: &[Damage]) -> io::Result<PathBuf> {
+        let path = self.config.path.join(SALVAGE);
+        self.forget_copy()?;
+        copy(&self.config.path.join("db"), &path.join("db"))?;
         // Beside its log sled can do without: it makes its parameters and its index anew, and a page whose file
         // is gone is missing, while one that is damaged would end the reading of the log.
         let log = Path::new("db").join("db");
-        let beside = damaged.iter().filter(|it| it.file.starts_with("db") && it.file != log);
+        let (in_log, beside): (Vec<_>, Vec<_>) =
+            damaged.iter().filter(|it| it.file.starts_with("db")).partition(|it| it.file == log);
         for it in beside {
             let file = path.join(&it.file);
             if file.exists() {
-                fs::remove_file(file).map_err(io_error)?;
+                fs::remove_file(file)?;
             }
         }
-        let db = open::open_sled(&self.config)?;
-        open::check_format(path, &db)?;
-        Store::of(&self.config, db, self.lock)
+        let records: Vec<_> = in_log.iter().map(|it| it.offset).collect();
+        files::mend(&path, &records)?;
+        Ok(path)
+    }
+
+    /// Removes the copy that [`Self::open`] made.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be removed.
+    pub fn forget_copy(&self) -> io::Result<()> {
+        let path = self.config.path.join(SALVAGE);
+        if path.exists() { fs::remove_dir_all(path) } else { Ok(()) }
     }
 }
 
@@ -163,6 +190,10 @@ impl Table {
             let error = quietly(|| {
                 for entry in self.range_from(&from) {
                     match entry {
+                        // Pages that do not fit together may lead in circles.
+                        Ok((key, _)) if last.as_ref().is_some_and(|it| *it >= key) || key < from => {
+                            return Some("its pages are in no order".to_owned());
+                        }
                         Ok((key, value)) => {
                             last = Some(key.clone());
                             each(Read::Entry(key, value));
@@ -273,15 +304,6 @@ impl Quarantine {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Copies the files of the store as they are, before sled opens them.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be copied; nothing was changed.
-    pub fn keep_files(&self) -> io::Result<()> {
-        copy(&self.data.join("db"), &self.path.join("files").join("db"))
     }
 
     /// Copies a value that cannot be used, and returns the name of its file.
