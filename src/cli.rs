@@ -3,15 +3,21 @@
 
 mod client;
 mod config;
+mod deliver;
 mod demo;
 mod error;
+mod export;
+mod filter;
+mod import;
 mod pairs;
 mod progress;
 mod rules;
+mod run;
 mod send;
 mod serve;
 mod session;
 mod settings;
+mod spool;
 mod token;
 mod verify;
 
@@ -42,9 +48,17 @@ enum Command {
     Serve(serve::Args),
     /// Send an event, or a file of events, to a server
     Send(send::Args),
+    /// Run a command, and send an event before and after it
+    Run(run::Args),
     /// Send a believable stream of events to a server, to see it alive
     Demo(demo::Args),
-    /// Check, test and explain metric rules
+    /// Write what the server knows into files
+    #[command(subcommand)]
+    Export(export::Command),
+    /// Bring events from elsewhere
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
     /// Check and show the configuration
@@ -70,6 +84,7 @@ const EXAMPLES: &str = "\
 Examples:
   observatory serve
   observatory send ci_build_completed --source ci project=web status=success
+  observatory run -- make test
   observatory demo --rate 5/s
   curl http://127.0.0.1:9091/metrics";
 
@@ -87,9 +102,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Err(err) => return usage(&err, session),
     };
     let result = match command {
+        Command::Run(args) => return run::run(&args, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
+        Command::Export(command) => export::run(&command, session),
+        Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),

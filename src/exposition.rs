@@ -5,6 +5,7 @@
 //! after the other. A sample is given as the label block that [`crate::labels`] built, which is already
 //! what a text format shows, so that a plain sample is two copies and one formatted number.
 
+mod dated;
 mod encoder;
 mod families;
 mod format;
@@ -14,6 +15,7 @@ pub mod parse;
 mod protobuf;
 mod text;
 
+pub use dated::Dated;
 pub use encoder::Encoder;
 pub use families::{MetricFamily, OwnedExemplar, Sample, encode_families};
 pub use format::{Escaping, Format, FormatKind, negotiate};

@@ -9,19 +9,23 @@ mod body;
 mod endpoint;
 mod error;
 mod events;
+mod export;
 mod gate;
 mod health;
 mod home;
 mod instruments;
 mod metrics;
 mod openapi;
+mod openmetrics;
 mod params;
 mod query;
+mod replay;
 mod reply;
 mod routes;
 mod rules;
 mod serve;
 mod status;
+mod summary;
 mod tokens;
 
 pub use endpoint::Surface;
@@ -47,6 +51,8 @@ pub struct Config {
     /// Requests that are worked on at once, health checks and scrapes not counted. More are answered
     /// 503 with `Retry-After`. Default 512.
     pub concurrent_requests: usize,
+    /// Exports of events at once. More are answered 503 with `Retry-After`. Default 8.
+    pub concurrent_exports: usize,
     /// Connections that are open at once; more wait to be accepted. Default 4096.
     pub max_connections: usize,
     /// How long a new connection may be silent, and how long a request's head may take from its first
@@ -88,6 +94,10 @@ struct State {
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
+    /// The places of exports.
+    exports: Arc<tokio::sync::Semaphore>,
+    /// The turns of summaries that read events.
+    summaries: tokio::sync::Semaphore,
     stopping: CancellationToken,
     openapi: Bytes,
 }
@@ -99,7 +109,9 @@ pub fn surface(parts: Parts) -> Surface {
         pipeline,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
+        exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),
         config,
+        summaries: tokio::sync::Semaphore::new(summary::AT_ONCE),
         stopping,
         openapi: openapi::document(),
     };
@@ -114,6 +126,7 @@ impl Default for Config {
             body_bytes: 10 << 20,
             bodies_bytes: 256 << 20,
             concurrent_requests: 512,
+            concurrent_exports: 8,
             max_connections: 4096,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

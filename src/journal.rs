@@ -19,6 +19,7 @@ mod block;
 mod dedup;
 mod index;
 mod merge;
+mod ordered;
 mod prune;
 mod query;
 mod record;
@@ -300,6 +301,12 @@ impl Writer {
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// The read side.
+    #[must_use]
+    pub fn reader(&self) -> &Journal {
+        &self.journal
     }
 
     /// The key that hashes ids in this store.

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod config;
 pub mod event;
 pub mod exposition;
+pub mod history;
 pub mod http;
 pub mod journal;
 pub mod labels;

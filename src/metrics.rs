@@ -13,17 +13,23 @@
 mod family;
 mod gzip;
 mod histogram;
+mod origin;
 mod own;
+mod past;
 mod render;
 mod series;
+mod shadow;
 mod snapshot;
 mod spans;
 pub mod trial;
 pub mod verify;
 mod zero;
 
+pub use origin::Origin;
 pub use own::Own;
+pub use past::Past;
 pub use render::{Audience, Rendered, Scraper};
+pub use shadow::{Difference, Example, Shadow};
 pub use snapshot::RestoreError;
 
 use crate::rules::{Change, FamilyKind, FamilySpec, Op, RuleSet, SpanSpec, Updates};
@@ -182,9 +188,10 @@ impl Projection {
         &self.rules
     }
 
-    /// Puts `rules` in force for the events that are applied from now on. A family or span that means the
-    /// same keeps its series; any other starts anew. Readers see the old families or the new.
-    pub fn use_rules(&mut self, rules: Arc<RuleSet>, now_ms: i64) {
+    /// Puts `rules` in force for the events that are applied from now on, the next of which has the
+    /// sequence number `next`. A family or span that means the same keeps its series; any other starts
+    /// anew. Readers see the old families or the new; one that is to count its past first, they do not see.
+    pub fn use_rules(&mut self, rules: Arc<RuleSet>, next: u64, now_ms: i64) {
         let mut families: HashMap<_, _> =
             self.families.drain(..).map(|it| (it.shared.spec.name.clone(), it)).collect();
         let mut spans: HashMap<_, _> =
@@ -195,7 +202,10 @@ impl Projection {
                 .filter(|it| it.shared.spec.fingerprint == spec.fingerprint);
             self.families.push(match old {
                 Some(old) => old.with_spec(spec.clone()),
-                None => Family::new(spec.clone(), now_ms, &self.shared.holds),
+                None => {
+                    let origin = Origin { pending: wants_past(spec, next), ..Origin::at(next) };
+                    Family::new(spec.clone(), origin, now_ms, &self.shared.holds)
+                }
             });
         }
         for spec in rules.spans() {
@@ -272,11 +282,12 @@ impl Projection {
     ) {
         let Some(family) = self.families.get_mut(family) else { return };
         let (table, resumed) = (self.dormant.as_ref(), &self.resumed);
-        let dormant = |spec: &FamilySpec, labels: &str| {
-            let key = snapshot::dormant_key(spec, labels);
+        let dormant = |spec: &FamilySpec, epoch: u64, labels: &str| {
+            let key = snapshot::dormant_key(spec, epoch, labels);
             let series = snapshot::decode_dormant(&table?.get(&key).ok()??).ok()?;
             resumed.lock().unwrap_or_else(PoisonError::into_inner).push(key);
-            Some(series)
+            let forget_ms = spec.forget.map(family::millis);
+            Some(series).filter(|it| !it.is_hidden(forget_ms, received_ms))
         };
         let holds = &self.shared.holds;
         family.apply(labels, change, &Context { received_ms, exemplar, holds, dormant: &dormant });
@@ -363,6 +374,11 @@ impl Metrics {
     pub fn own(&self) -> &Own {
         &self.shared.own
     }
+}
+
+/// Whether a new family that counts from `next` on is to count what was before.
+fn wants_past(spec: &FamilySpec, next: u64) -> bool {
+    spec.backfill.is_some() && next > 1
 }
 
 /// Whether a family has series of its own, and not gauges over spans.

@@ -11,13 +11,17 @@
 //!   refused.
 
 mod answers;
+mod chronicle;
 mod own;
 mod queue;
 mod reload;
+mod replay;
 mod scrape;
 mod writer;
 
+pub use chronicle::{Chronicle, ChronicleError};
 pub use reload::{ReloadError, Reloaded};
+pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
@@ -33,7 +37,11 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -95,6 +103,12 @@ struct Inner {
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    /// Held by the replay that is under way.
+    replaying: Mutex<()>,
+    backfills: replay::Backfills,
+    wake: replay::Wake,
+    /// Whether what goes on in the background is to be given up.
+    stopping: AtomicBool,
 }
 
 /// What happened to a submitted batch: it is durable and visible.
@@ -252,7 +266,8 @@ impl Pipeline {
             .spawn(move || writer.run(&commands))?;
         let merger =
             thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
-        Ok(Self {
+        let (wake, woken) = replay::Wake::new();
+        let res = Self {
             inner: Arc::new(Inner {
                 queue,
                 store: store.clone(),
@@ -270,8 +285,16 @@ impl Pipeline {
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
                 threads: Mutex::new(vec![writer, merger]),
+                replaying: Mutex::default(),
+                backfills: replay::Backfills::default(),
+                wake,
+                stopping: AtomicBool::new(false),
             }),
-        })
+        };
+        let backfills = replay::start_backfills(Arc::downgrade(&res.inner), woken)?;
+        res.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(backfills);
+        res.inner.wake.ring();
+        Ok(res)
     }
 
     /// The time by the pipeline's clock.
@@ -390,6 +413,8 @@ impl Pipeline {
 
     /// Commits what is queued, stores a snapshot and waits for the threads to end.
     pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+        self.inner.wake.ring();
         let pipeline = self.clone();
         let stopped = tokio::task::spawn_blocking(move || {
             // The queue may be full: this waits for a place, which is fine where nothing else does.

@@ -18,14 +18,16 @@ mod report;
 mod table;
 mod template;
 mod types;
+mod units;
 
 pub use cases::{Expected, RuleTest, TestEvent};
 pub use explain::{Explanation, RuleExplanation, SelectorExplanation};
 pub use model::{
-    Change, Edge, FamilyKind, FamilySpec, HistogramSpec, Keep, NativeSpec, Op, RuleError,
+    Backfill, Change, Edge, FamilyKind, FamilySpec, HistogramSpec, Keep, NativeSpec, Op, RuleError,
     SpanGauge, SpanOp, SpanSpec, TextRange, Updates,
 };
 pub use report::{Diagnostic, Diagnostics, Severity};
+pub use units::Unit;
 
 use crate::event::Event;
 use program::Rule;

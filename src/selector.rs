@@ -94,6 +94,12 @@ impl Selector {
         }
     }
 
+    /// The same types, whatever is in the fields.
+    #[must_use]
+    pub fn without_matchers(&self) -> Self {
+        Self { type_glob: self.type_glob.clone(), matchers: Vec::new() }
+    }
+
     /// The glob over the type.
     #[must_use]
     pub fn type_glob(&self) -> &Glob {

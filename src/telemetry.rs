@@ -85,6 +85,17 @@ pub fn unix_millis() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// How nice a thread of low priority is: it gets a tenth of what another gets when both want the processor.
+const NICENESS: i32 = 10;
+
+/// Makes this thread give way to the others of the machine. For work that nobody waits for within a
+/// moment; cannot be taken back, so not for a thread that is shared.
+pub fn lower_priority() {
+    let this = rustix::thread::gettid();
+    // A thread that may not be nicer works all the same.
+    let _ = rustix::process::setpriority_process(Some(this), NICENESS);
+}
+
 /// Whether `level` is a level or a filter that [`init`] takes.
 ///
 /// # Errors

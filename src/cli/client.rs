@@ -25,8 +25,8 @@ pub(super) struct Args {
         help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
     )]
     pub(super) token: Option<String>,
-    /// Seconds after which to give up, retries included
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export, replay: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
 }
 
@@ -37,6 +37,8 @@ pub(super) struct Client {
     base: String,
     token: Option<String>,
     timeout: Duration,
+    /// Whether a failure that may pass is tried again.
+    retries: bool,
 }
 
 /// A request that can be sent again.
@@ -82,13 +84,34 @@ pub(super) struct Rejected {
     pub(super) error: String,
 }
 
+/// An answer that is read as it comes.
+#[derive(Debug)]
+pub(super) struct Stream {
+    response: reqwest::Response,
+    /// How long it may be silent.
+    patience: Duration,
+    base: String,
+}
+
 /// How one attempt ended without an answer to hand on.
 enum Attempt {
     /// Another attempt may succeed, after the pause that the server asked for.
     Again(String, Option<Duration>),
     /// Another attempt would end the same.
-    Final(Error),
+    Final(Failure),
 }
+
+/// Why a request was not answered well.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server will never take this body.
+    Bad(String),
+    /// The server was not reached, took nothing, or does not know us: the body is not at fault.
+    Other(Error),
+}
+
+/// After how long a request is given up, unless `--timeout` says otherwise.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -97,6 +120,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Client {
     pub(super) fn new(args: &Args, session: &Session) -> Result<Self, Error> {
+        Self::patient(args, session, TIMEOUT)
+    }
+
+    /// A client that gives up after `timeout` unless `args` say otherwise.
+    pub(super) fn patient(
+        args: &Args,
+        session: &Session,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let url = args.url.as_deref().or_else(|| session.variable("OBSERVATORY_URL"));
         let base = base_url(url.unwrap_or("http://127.0.0.1:9091"))?;
         let list = session.variable("OBSERVATORY_TOKEN").unwrap_or_default();
@@ -114,7 +146,17 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|err| Error::System(reason(&err)))?;
-        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(Duration::from_secs(10)) })
+        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(timeout), retries: true })
+    }
+
+    /// The same with one attempt per request, for what can wait until later.
+    pub(super) fn without_retries(self) -> Self {
+        Self { retries: false, ..self }
+    }
+
+    /// How long a request may take, retries included.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The server's address.
@@ -128,9 +170,22 @@ impl Client {
         lines: String,
         session: &mut Session,
     ) -> Result<Batch, Error> {
+        let mut tell = |it: String| session.note(&it);
+        Ok(self.post_lines(lines, self.timeout, &mut tell).await?)
+    }
+
+    /// Sends events, one per line, for at most `timeout`; what a person would like to know meanwhile is told
+    /// to `tell`.
+    pub(super) async fn post_lines(
+        &self,
+        lines: String,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<Batch, Failure> {
         let body = Some(("application/x-ndjson", lines));
         let request = Request { method: Method::POST, path: "/api/v1/events/batch", body };
-        answer(&self.send(&request, session).await?)
+        let body = self.exchange(&request, timeout, tell).await?;
+        answer(&body).map_err(Failure::Other)
     }
 
     /// Sends `request` until it is answered or the time is over. The answer's body, if it is a success, or
@@ -140,25 +195,43 @@ impl Client {
         request: &Request<'_>,
         session: &mut Session,
     ) -> Result<String, Error> {
+        let mut tell = |it: String| session.note(&it);
+        Ok(self.exchange(request, self.timeout, &mut tell).await?)
+    }
+
+    /// The same for at most `timeout`, with what a person would like to know meanwhile told to `tell`.
+    pub(super) async fn exchange(
+        &self,
+        request: &Request<'_>,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<String, Failure> {
+        self.persist(timeout, tell, |left| self.attempt(request, left)).await
+    }
+
+    /// Attempts until one is answered or `timeout` is over; each is told how much time is left.
+    async fn persist<T, F: Future<Output = Result<T, Attempt>>>(
+        &self,
+        timeout: Duration,
+        tell: &mut dyn FnMut(String),
+        attempt: impl Fn(Duration) -> F,
+    ) -> Result<T, Failure> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut told = false;
         loop {
-            let left = self.timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
-            let (why, asked) = match self.attempt(request, left).await {
-                Ok(body) => return Ok(body),
+            let left = timeout.saturating_sub(started.elapsed()).max(FIRST_PAUSE);
+            let (why, asked) = match attempt(left).await {
+                Ok(it) => return Ok(it),
                 Err(Attempt::Final(err)) => return Err(err),
                 Err(Attempt::Again(why, asked)) => (why, asked),
             };
             let wait = asked.unwrap_or(pause);
-            if started.elapsed() + wait >= self.timeout {
-                return Err(Error::Unavailable(why));
+            if !self.retries || started.elapsed() + wait >= timeout {
+                return Err(Failure::Other(Error::Unavailable(why)));
             }
             if !told && started.elapsed() + wait >= PATIENCE {
-                session.note(&format!(
-                    "observatory: {why}; trying again for {}s",
-                    self.timeout.as_secs()
-                ));
+                tell(format!("observatory: {why}; trying again for {}s", timeout.as_secs()));
                 told = true;
             }
             tokio::time::sleep(wait).await;
@@ -166,23 +239,70 @@ impl Client {
         }
     }
 
+    /// Asks for `path`. That the server refuses the question is a mistake in the arguments.
+    pub(super) async fn ask(&self, path: &str, session: &mut Session) -> Result<String, Error> {
+        let request = Request { method: Method::GET, path, body: None };
+        let mut tell = |it: String| session.note(&it);
+        self.exchange(&request, self.timeout, &mut tell).await.map_err(mistaken)
+    }
+
+    /// Opens the answer to `request`, which can be sent again, for reading as it comes; the time-out is for
+    /// the beginning, and then for each pause.
+    pub(super) async fn open(
+        &self,
+        request: &Request<'_>,
+        session: &mut Session,
+    ) -> Result<Stream, Error> {
+        let mut tell = |it: String| session.note(&it);
+        let attempt = |left| self.attempt_stream(request, left);
+        let response = self.persist(self.timeout, &mut tell, attempt).await.map_err(mistaken)?;
+        Ok(Stream { response, patience: self.timeout, base: self.base.clone() })
+    }
+
+    async fn attempt_stream(
+        &self,
+        request: &Request<'_>,
+        left: Duration,
+    ) -> Result<reqwest::Response, Attempt> {
+        let response = match tokio::time::timeout(left, self.build(request).send()).await {
+            Ok(it) => it.map_err(|err| self.unreachable(&err))?,
+            Err(_) => {
+                return Err(Attempt::Again(
+                    format!("{} does not answer: timed out", self.base),
+                    None,
+                ));
+            }
+        };
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, after) = (response.status(), retry_after(&response));
+        let body = tokio::time::timeout(left, response.text()).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        Err(self.refusal(status, after, &body))
+    }
+
     async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
-        let mut builder = self
-            .http
-            .request(request.method.clone(), format!("{}{}", self.base, request.path))
-            .timeout(left);
+        let response = self.build(request).timeout(left).send().await;
+        let response = response.map_err(|err| self.unreachable(&err))?;
+        let (status, after) = (response.status(), retry_after(&response));
+        let body = response.text().await.map_err(|err| self.unreachable(&err))?;
+        if status.is_success() || tells_of_each(status, &body) {
+            return Ok(body);
+        }
+        Err(self.refusal(status, after, &body))
+    }
+
+    fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
+        let url = format!("{}{}", self.base, request.path);
+        let mut builder = self.http.request(request.method.clone(), url);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
         }
         if let Some((kind, body)) = &request.body {
             builder = builder.header(header::CONTENT_TYPE, *kind).body(body.clone());
         }
-        let response = builder.send().await.map_err(|err| self.unreachable(&err))?;
-        let status = response.status();
-        let after = response.headers().get(header::RETRY_AFTER);
-        let after = after.and_then(|it| it.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let body = response.text().await.map_err(|err| self.unreachable(&err))?;
-        if status.is_success() { Ok(body) } else { self.refusal(status, after, body) }
+        builder
     }
 
     fn unreachable(&self, err: &reqwest::Error) -> Attempt {
@@ -195,32 +315,74 @@ impl Client {
         } else {
             format!("{} does not answer: {}", self.base, reason(err))
         };
-        if err.is_builder() { Attempt::Final(Error::Usage(why)) } else { Attempt::Again(why, None) }
+        if err.is_builder() {
+            Attempt::Final(Failure::Other(Error::Usage(why)))
+        } else {
+            Attempt::Again(why, None)
+        }
     }
 
-    fn refusal(
-        &self,
-        status: StatusCode,
-        after: Option<Duration>,
-        body: String,
-    ) -> Result<String, Attempt> {
-        let problem: Problem = serde_json::from_str(&body).unwrap_or_default();
-        if status == StatusCode::BAD_REQUEST && !problem.rejected.is_empty() {
-            return Ok(body);
-        }
+    fn refusal(&self, status: StatusCode, after: Option<Duration>, body: &str) -> Attempt {
+        let problem: Problem = serde_json::from_str(body).unwrap_or_default();
         let message = match problem.message.as_str() {
             "" => body.lines().next().unwrap_or_default().chars().take(200).collect(),
             it => it.to_owned(),
         };
         let why = format!("{} answers {status}: {message}", self.base);
-        Err(match status.as_u16() {
-            401 | 403 => Attempt::Final(Error::Denied(format!(
+        match status.as_u16() {
+            401 | 403 => Attempt::Final(Failure::Other(Error::Denied(format!(
                 "{why}; give a token with --token or OBSERVATORY_TOKEN"
-            ))),
-            408 | 429 | 500 | 502..=504 => Attempt::Again(why, after),
-            _ => Attempt::Final(Error::Refused(why)),
-        })
+            )))),
+            408 | 429 | 500 | 502..=504 | 507 => Attempt::Again(why, after),
+            400 | 413 | 422 => Attempt::Final(Failure::Bad(why)),
+            _ => Attempt::Final(Failure::Other(Error::Refused(why))),
+        }
     }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// The next bytes; `None` after the last ones. Unlike an end, what breaks off is an error.
+    pub(super) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        let base = &self.base;
+        match tokio::time::timeout(self.patience, self.response.chunk()).await {
+            Ok(Ok(it)) => Ok(it),
+            Ok(Err(err)) => Err(Error::Unavailable(format!("{base} broke off: {}", reason(&err)))),
+            Err(_) => {
+                let seconds = self.patience.as_secs_f64();
+                Err(Error::Unavailable(format!("{base} has sent nothing for {seconds}s")))
+            }
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Bad(why) => Self::Refused(why),
+            Failure::Other(err) => err,
+        }
+    }
+}
+
+/// Whether a refusal tells event by event what is wrong: then it is an answer.
+fn tells_of_each(status: StatusCode, body: &str) -> bool {
+    status == StatusCode::BAD_REQUEST
+        && serde_json::from_str::<Problem>(body).is_ok_and(|it| !it.rejected.is_empty())
+}
+
+/// A question that the server refuses was asked wrongly by whoever typed it.
+fn mistaken(failure: Failure) -> Error {
+    match failure {
+        Failure::Bad(why) => Error::Usage(why),
+        Failure::Other(err) => err,
+    }
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let after = response.headers().get(header::RETRY_AFTER)?;
+    after.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// Runs `future` to its end, on this thread.

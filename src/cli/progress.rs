@@ -110,7 +110,7 @@ impl Unit {
 
     fn amount(self, number: f64, name: &str) -> String {
         match self {
-            Self::Bytes => bytes(number),
+            Self::Bytes => size(number),
             Self::Things(_) if name.is_empty() => format!("{number:.0}"),
             Self::Things(_) => format!("{number:.0} {name}"),
         }
@@ -118,7 +118,12 @@ impl Unit {
 }
 
 /// `1.5 MiB`.
-pub(super) fn bytes(number: f64) -> String {
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+pub(super) fn bytes_text(number: u64) -> String {
+    size(number as f64)
+}
+
+fn size(number: f64) -> String {
     let mut number = number;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if number < 1024.0 {
@@ -131,7 +136,7 @@ pub(super) fn bytes(number: f64) -> String {
 }
 
 /// `4s`, `2m05s`, `1h02m`.
-pub(super) fn clock(duration: Duration) -> String {
+fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().ceil();
     let whole = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs();
     match whole {
@@ -169,7 +174,7 @@ mod tests {
     fn durations_and_sizes() {
         let clock = |seconds| clock(Duration::from_secs_f64(seconds));
         assert_eq!([0.2, 59.0, 125.0, 3725.0].map(clock), ["1s", "59s", "2m05s", "1h02m"]);
-        assert_eq!([0.0, 1023.0, 1536.0, 3e12].map(bytes), ["0 B", "1023 B", "1.5 KiB", "2.7 TiB"]);
+        assert_eq!([0.0, 1023.0, 1536.0, 3e12].map(size), ["0 B", "1023 B", "1.5 KiB", "2.7 TiB"]);
     }
 
     /// The lines that are shown if an update comes every 100 ms for so many seconds.

@@ -1,5 +1,7 @@
 //! `observatory rules`.
 
+mod replay;
+
 use super::{Error, Session};
 use crate::event::{Event, EventId};
 use crate::metrics::trial;
@@ -11,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// Check, test and explain metric rules.
+/// Check, test, explain and replay metric rules.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Report everything that is wrong with a rule file
@@ -20,6 +22,8 @@ pub(super) enum Command {
     Test(Test),
     /// Say what rules make of an event, and why
     Explain(Explain),
+    /// Let the running server count the past by its rules
+    Replay(replay::Replay),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +78,7 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
         Command::Check(args) => check(args, session),
         Command::Test(args) => test(args, session),
         Command::Explain(args) => explain(args, session),
+        Command::Replay(args) => replay::run(args, session),
     }
 }
 

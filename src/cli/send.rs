@@ -1,6 +1,8 @@
 //! `observatory send`.
 
 use super::client::{self, Accepted, Client, Request};
+use super::deliver;
+use super::spool::Spool;
 use super::{Error, Session, pairs};
 use crate::event::Time;
 use reqwest::Method;
@@ -13,17 +15,21 @@ use std::collections::BTreeMap;
 #[command(after_help = "\
 Prints the event's id. A retry carries the same id, so that the event counts once. With TYPE `-`, events are read from standard input, one JSON object per line; they are sent as they come, and a line that is refused is reported with its number.
 
+Events of `observatory run` that wait on disk because the server was away are delivered first; --flush does only that.
+
 Examples:
   observatory send deployment_completed --source cd service=api environment=staging status=ok
   observatory send ci_tests_completed --source ci project=web passed:=120 failed:=2
   observatory send ci_build_completed --data '{\"project\":\"web\",\"status\":\"failure\"}'
-  observatory send - < events.ndjson")]
+  observatory send - < events.ndjson
+  observatory send --flush")]
 pub(super) struct Args {
     #[arg(
         value_name = "TYPE",
+        required_unless_present = "flush",
         help = "Type of the event, such as ci_build_completed; `-` for events on standard input"
     )]
-    event_type: String,
+    event_type: Option<String>,
     /// Data: key=text, or key:=JSON for numbers, booleans, null, lists and objects
     #[arg(value_name = "KEY=VALUE")]
     pairs: Vec<String>,
@@ -39,6 +45,11 @@ pub(super) struct Args {
     /// When it happened: RFC 3339, or seconds since the epoch [default: when it arrives]
     #[arg(long, value_name = "TIME")]
     timestamp: Option<String>,
+    /// Only deliver the events that wait on disk
+    #[arg(long, conflicts_with_all = ["event_type", "pairs", "id", "data", "timestamp"])]
+    flush: bool,
+    #[command(flatten)]
+    waiting: deliver::Args,
     #[command(flatten)]
     server: client::Args,
 }
@@ -64,21 +75,74 @@ struct Tally {
 
 /// Sends what `args` say.
 pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
-    if args.event_type == "-" {
+    let spool = args.waiting.spool(session);
+    let Some(event_type) = args.event_type.as_deref() else {
+        let client = Client::new(&args.server, session)?;
+        return client::block_on(flush(&client, spool.as_ref(), session));
+    };
+    if event_type == "-" {
         let extra = args.data.is_some() || args.id.is_some() || args.timestamp.is_some();
         if extra || !args.pairs.is_empty() {
             let message = "events on standard input bring their own id, timestamp and data";
             return Err(Error::Usage(message.to_owned()));
         }
         let client = Client::new(&args.server, session)?;
-        return client::block_on(send_lines(&client, session));
+        return client::block_on(async {
+            deliver_first(&client, spool.as_ref(), session).await?;
+            send_lines(&client, session).await
+        });
     }
-    let event = event(args)?;
+    let event = event(args, event_type)?;
     let client = Client::new(&args.server, session)?;
-    client::block_on(send_one(&client, &event, session))
+    client::block_on(async {
+        deliver_first(&client, spool.as_ref(), session).await?;
+        send_one(&client, &event, session).await
+    })
 }
 
-fn event(args: &Args) -> Result<Outgoing, Error> {
+/// Delivers what waits, and nothing else.
+async fn flush(client: &Client, spool: Option<&Spool>, session: &mut Session) -> Result<(), Error> {
+    let Some(spool) = spool else {
+        let message =
+            "there is no spool: neither --spool, OBSERVATORY_SPOOL, XDG_STATE_HOME nor HOME is set";
+        return Err(Error::Usage(message.to_owned()));
+    };
+    let report = deliver::deliver(client, spool, &mut |it| session.note(&it)).await;
+    report.tell(session);
+    if let Some(waiting) = deliver::waiting(spool) {
+        session.note(&format!("observatory: {waiting}"));
+    }
+    let aside = report.aside.len();
+    session.print(&format!("delivered {}, put aside {aside}", report.delivered))?;
+    match report.problem {
+        Some(err) => Err(err),
+        None if aside > 0 => Err(Error::Refused(String::new())),
+        None => Ok(()),
+    }
+}
+
+/// Delivers what waits before something newer is sent.
+async fn deliver_first(
+    client: &Client,
+    spool: Option<&Spool>,
+    session: &mut Session,
+) -> Result<(), Error> {
+    let Some(spool) = spool else { return Ok(()) };
+    let report = deliver::deliver(client, spool, &mut |it| session.note(&it)).await;
+    report.tell(session);
+    match report.problem {
+        // A directory that cannot be used is no reason to hold back what is at hand.
+        Some(Error::System(why)) => session.note(&format!("observatory: {why}")),
+        Some(err) => return Err(err),
+        None => {}
+    }
+    if report.delivered > 0 {
+        session.note(&format!("observatory: delivered {} events that waited", report.delivered));
+    }
+    Ok(())
+}
+
+fn event(args: &Args, event_type: &str) -> Result<Outgoing, Error> {
     let data = match args.data.as_deref().map(serde_json::from_str) {
         None => Map::new(),
         Some(Ok(Value::Object(it))) => it,
@@ -95,7 +159,7 @@ fn event(args: &Args) -> Result<Outgoing, Error> {
     };
     Ok(Outgoing {
         id,
-        event_type: args.event_type.clone(),
+        event_type: event_type.to_owned(),
         source: args.source.clone(),
         timestamp: args.timestamp.clone(),
         data: pairs::read(data, &args.pairs).map_err(Error::Usage)?,

@@ -71,6 +71,11 @@ impl Session {
         &mut *self.input
     }
 
+    /// The standard input for somebody who keeps it; from now on [`Session::input`] is empty.
+    pub fn take_input(&mut self) -> Box<dyn BufRead> {
+        std::mem::replace(&mut self.input, Box::new(io::empty()))
+    }
+
     /// Prints a result line.
     ///
     /// # Errors
@@ -79,10 +84,17 @@ impl Session {
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
         self.end_progress();
         let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
-        written.map_err(|err| match err.kind() {
-            io::ErrorKind::BrokenPipe => Error::Closed,
-            _ => Error::Output(err),
-        })
+        written.map_err(unwritten)
+    }
+
+    /// Writes results as they are.
+    ///
+    /// # Errors
+    ///
+    /// Nobody reads them any more, or they cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
+        written.map_err(unwritten)
     }
 
     /// Tells the person something. That nobody can be told is no reason to stop.
@@ -126,6 +138,13 @@ impl Session {
     #[must_use]
     pub fn allows_colour(&self) -> bool {
         self.variable("NO_COLOR").is_none()
+    }
+}
+
+fn unwritten(err: io::Error) -> Error {
+    match err.kind() {
+        io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Output(err),
     }
 }
 

@@ -110,6 +110,11 @@ pub const KEYS: &[Key] = &[
     key!(limits.batch_events, None, "Events in one request."),
     key!(limits.connections, None, "Open connections; further ones wait to be accepted."),
     key!(limits.concurrent_requests, None, "Requests in work at once; more are answered 503."),
+    key!(
+        limits.concurrent_exports,
+        None,
+        "Exports of events at once; more are answered 503 with `Retry-After`."
+    ),
     key!(limits.header_timeout, None, "How long a client may take to send the head of a request."),
     key!(
         limits.body_timeout,

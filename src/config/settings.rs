@@ -134,6 +134,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests in work at once.
     pub concurrent_requests: usize,
+    /// Exports of events at once.
+    pub concurrent_exports: usize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -266,6 +268,7 @@ impl Settings {
             body_bytes: self.limits.body_bytes.get(),
             bodies_bytes: self.limits.bodies_bytes.get(),
             concurrent_requests: self.limits.concurrent_requests,
+            concurrent_exports: self.limits.concurrent_exports,
             max_connections: self.limits.connections,
             header_timeout: self.limits.header_timeout,
             body_timeout: self.limits.body_timeout,
@@ -343,6 +346,7 @@ impl Default for Limits {
             batch_events: 100_000,
             connections: 4096,
             concurrent_requests: 512,
+            concurrent_exports: 8,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

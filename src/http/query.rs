@@ -1,9 +1,10 @@
-//! The question that a query string asks the journal.
+//! The questions that query strings ask the journal.
 
 use super::error::ApiError;
 use super::params;
 use crate::event::Time;
-use crate::journal::{Cursor, Query};
+use crate::history;
+use crate::journal::Query;
 use crate::selector::Selector;
 use axum::http::Uri;
 
@@ -23,28 +24,51 @@ pub(super) fn events(uri: &Uri, now: Time, history: bool) -> Result<Query, ApiEr
     let mut cursor = None;
     let mut fields = Vec::new();
     for (name, value) in params::params(uri) {
+        if filter(&mut query, &name, &value, now)? {
+            continue;
+        }
         match name.as_ref() {
-            "match" | "match[]" => query.matches.push(selector(&name, &value)?),
-            "type" | "event_type" => query.types.extend(list(&value)),
-            "source" => query.sources.extend(list(&value)),
-            "since" => query.since = Some(params::time("since", &value, now)?),
-            "until" => query.until = Some(params::time("until", &value, now)?),
-            "limit" => query.limit = limit_of(&value)?,
+            "limit" => query.limit = limit_of(&value, MAX_LIMIT)?,
             "cursor" => cursor = Some(value.into_owned()).filter(|it| !it.is_empty()),
             "order" if !history => query.ascending = order(&value)?,
             _ if history => fields.push(format!("{name}={}", quoted(&value))),
-            _ => return Err(ApiError::parameter(&name, UNKNOWN)),
+            _ => return Err(unknown(&name, "limit, order and cursor")),
         }
     }
     if !fields.is_empty() {
         query.matches = vec![selector("query", &format!("*{{{}}}", fields.join(",")))?];
     }
-    query.cursor = cursor.map(|it| read_cursor(&it, query.ascending)).transpose()?;
+    let read = |it: String| history::read_cursor(&it, query.ascending);
+    query.cursor = cursor.map(read).transpose().map_err(|it| ApiError::parameter("cursor", it))?;
     Ok(query)
 }
 
-const UNKNOWN: &str =
-    "is not a parameter here: there are match, type, source, since, until, limit, order and cursor";
+/// Adds the condition that a parameter stands for to `query`; false if it is another parameter.
+pub(super) fn filter(
+    query: &mut Query,
+    name: &str,
+    value: &str,
+    now: Time,
+) -> Result<bool, ApiError> {
+    match name {
+        "match" | "match[]" => query.matches.push(selector(name, value)?),
+        "type" | "event_type" => query.types.extend(list(name, value)?),
+        "source" => query.sources.extend(list(name, value)?),
+        "since" => query.since = Some(params::time(name, value, now)?),
+        "until" => query.until = Some(params::time(name, value, now)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// The refusal of a parameter that is none of the filters and none of `others`.
+pub(super) fn unknown(name: &str, others: &str) -> ApiError {
+    let reason = format!(
+        "is not a parameter here: there are match, type, source, since, until, {others}; a field of the data is asked for as match=*{{{}=\"...\"}}",
+        if name.is_empty() { "status" } else { name }
+    );
+    ApiError::parameter(name, reason)
+}
 
 /// Whether the query string of `uri` sets `name`, the only parameter it may have.
 pub(super) fn flag(uri: &Uri, name: &str) -> Result<bool, ApiError> {
@@ -58,28 +82,53 @@ pub(super) fn flag(uri: &Uri, name: &str) -> Result<bool, ApiError> {
 }
 
 fn selector(name: &str, text: &str) -> Result<Selector, ApiError> {
-    Selector::parse(text).map_err(|it| ApiError::parameter(name, it))
+    Selector::parse(text).map_err(|it| {
+        let reason =
+            format!("is no selector: {it}; a right one is ci_build_*{{status!=\"success\"}}");
+        ApiError::parameter(name, reason)
+    })
 }
 
-fn list(value: &str) -> impl Iterator<Item = String> {
-    value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned)
+fn list(name: &str, value: &str) -> Result<Vec<String>, ApiError> {
+    let names = value.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    if names.is_empty() {
+        let example = if name == "source" { "github-actions" } else { "ci_build_completed" };
+        let reason = format!("is empty: leave it out, or name one or more, such as {example}");
+        return Err(ApiError::parameter(name, reason));
+    }
+    Ok(names)
 }
 
-fn limit_of(value: &str) -> Result<usize, ApiError> {
-    let limit = value.parse().ok().filter(|it| (1..=MAX_LIMIT).contains(it));
-    limit.ok_or_else(|| ApiError::parameter("limit", format!("must be 1 to {MAX_LIMIT}")))
+/// The parts between commas that are not within quotes.
+pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let parts = text.split(move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    parts.map(str::trim).filter(|it| !it.is_empty())
 }
 
-fn order(value: &str) -> Result<bool, ApiError> {
+pub(super) fn limit_of(value: &str, max: usize) -> Result<usize, ApiError> {
+    let limit = value.parse().ok().filter(|it| (1..=max).contains(it));
+    limit.ok_or_else(|| {
+        let range = if max == usize::MAX { "1 or more".to_owned() } else { format!("1 to {max}") };
+        ApiError::parameter("limit", format!("must be {range}, such as limit=50"))
+    })
+}
+
+/// Whether oldest first.
+pub(super) fn order(value: &str) -> Result<bool, ApiError> {
     match value {
         "asc" => Ok(true),
         "desc" => Ok(false),
-        _ => Err(ApiError::parameter("order", "must be asc or desc")),
+        _ => Err(ApiError::parameter("order", "must be asc or desc, such as order=asc")),
     }
 }
 
 /// A value as it stands in a selector.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let mut res = String::from("\"");
     for c in value.chars() {
         match c {
@@ -91,27 +140,11 @@ fn quoted(value: &str) -> String {
     res + "\""
 }
 
-/// The text of a cursor: the direction that it was made for, and where it stands.
-pub(super) fn write_cursor(cursor: Cursor, ascending: bool) -> String {
-    let direction = if ascending { 'a' } else { 'd' };
-    format!("{direction}{:x}", cursor.0)
-}
-
-fn read_cursor(text: &str, ascending: bool) -> Result<Cursor, ApiError> {
-    let wrong = |reason: &str| ApiError::parameter("cursor", reason);
-    let place = match (text.strip_prefix('a'), text.strip_prefix('d')) {
-        (Some(_), _) if !ascending => return Err(wrong("was made for order=asc")),
-        (_, Some(_)) if ascending => return Err(wrong("was made for order=desc")),
-        (Some(it), _) | (_, Some(it)) => it,
-        (None, None) => "",
-    };
-    let place = u64::from_str_radix(place, 16);
-    place.map(Cursor).map_err(|_| wrong("must be the next of an earlier answer"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::write_cursor;
+    use crate::journal::Cursor;
 
     fn ask(text: &str, history: bool) -> Result<Query, String> {
         let now = Time::parse("2026-01-05T10:00:00Z").unwrap();
@@ -121,16 +154,14 @@ mod tests {
 
     #[test]
     fn what_is_asked() {
-        let query = ask(
-            "type=a,b&event_type=c&source=x&since=2h&until=now&limit=7&order=asc&cursor=aff",
-            false,
-        );
+        let query =
+            ask("type=a,b&event_type=c&source=x&since=2h&until=now&limit=7&order=asc", false);
         let query = query.unwrap();
         assert_eq!(query.types, ["a", "b", "c"]);
         assert_eq!(query.sources, ["x"]);
         assert_eq!(query.since.unwrap().to_string(), "2026-01-05T08:00:00Z");
         assert_eq!(query.until.unwrap().to_string(), "2026-01-05T10:00:00Z");
-        assert_eq!((query.limit, query.ascending, query.cursor), (7, true, Some(Cursor(255))));
+        assert_eq!((query.limit, query.ascending, query.cursor), (7, true, None));
 
         let query = ask("", false).unwrap();
         assert_eq!((query.limit, query.ascending, query.cursor), (100, false, None));
@@ -145,26 +176,34 @@ mod tests {
             let res = ask(text, false).unwrap_err();
             assert!(res.contains(expected), "{text}: {res}");
         };
-        check("limit=0", "must be 1 to 10000");
+        check("limit=0", "must be 1 to 10000, such as limit=50");
         check("limit=10001", "must be 1 to 10000");
         check("limit=x", "must be 1 to 10000");
-        check("order=up", "must be asc or desc");
-        check("lmit=1", "is not a parameter");
-        check("since=soon", "since");
-        check("cursor=x", "next of an earlier answer");
-        check("cursor=a1", "made for order=asc");
-        check("cursor=d1&order=asc", "made for order=desc");
-        check("match=", "match");
+        check("limit=-1", "must be 1 to 10000");
+        check("order=up", "must be asc or desc, such as order=asc");
+        check("lmit=1", "lmit is not a parameter");
+        check("status=ok", "is asked for as match=*{status=");
+        check("since=soon", "since is not");
+        check("since=soon", "such as 2026-01-05T10:00:00Z");
+        check("until=1969-12-31", "until is not");
+        check("type=", "type is empty");
+        check("type=", "such as ci_build_completed");
+        check("source=,", "source is empty");
+        check("match=", "match is no selector");
+        check("match=a%7Bb%7D", "a right one is ci_build_*");
+        check("match[]=%7Bx=~%22(%22%7D", "no regular expression");
+        let ascending = write_cursor(Cursor(7), true);
+        check("cursor=x", "begin again without it");
+        check(&format!("cursor={}", &ascending[1..]), "begin again without it");
+        check(&format!("cursor={ascending}"), "made for order=asc");
+        assert_eq!(
+            ask(&format!("order=asc&cursor={ascending}"), false).unwrap().cursor,
+            Some(Cursor(7))
+        );
     }
 
     #[test]
-    fn cursors_read_back() {
-        for ascending in [true, false] {
-            for place in [0, 1, u64::MAX] {
-                let text = write_cursor(Cursor(place), ascending);
-                assert_eq!(read_cursor(&text, ascending).unwrap(), Cursor(place));
-            }
-        }
+    fn values_are_quoted() {
         assert_eq!(quoted("a\"b\\c\n"), "\"a\\\"b\\\\c\\n\"");
     }
 }

@@ -3,7 +3,10 @@
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
-use super::{admin, events, health, home, metrics, openapi, rules, status, tokens};
+use super::{
+    admin, events, export, health, home, metrics, openapi, openmetrics, replay, rules, status,
+    summary, tokens,
+};
 use crate::tokens::Role;
 use axum::body::Body;
 use axum::http::{Method, Response};
@@ -41,6 +44,7 @@ pub(super) enum Rendering {
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
+const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
 /// All routes. Docs, description and tests follow this table.
@@ -68,6 +72,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(events::list(it)),
         aliases: &[("/api/events", Rendering::History)],
         summary: "List events",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events/summary",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(summary::summary(it)),
+        aliases: &[("/api/events/summary", Rendering::Canonical)],
+        summary: "Count events, and sum a number up, by group and interval",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/events/export",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(export::export(it)),
+        aliases: &[("/api/events/export", Rendering::Canonical)],
+        summary: "Export events as NDJSON, JSON or CSV",
     },
     Route {
         methods: GET,
@@ -103,6 +123,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(rules::explain(it)),
         aliases: &[],
         summary: "Say why each rule matches an event or not, and what would change",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/rules/replay",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(replay::replay(it)),
+        aliases: &[],
+        summary: "Count the past by the rules in force",
+    },
+    Route {
+        methods: GET_OR_POST,
+        path: "/api/v1/export/openmetrics",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(openmetrics::export(it)),
+        aliases: &[],
+        summary: "Export the past as it would have been scraped, as OpenMetrics with timestamps",
     },
     Route {
         methods: GET,

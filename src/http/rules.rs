@@ -5,6 +5,7 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::reply;
 use crate::event::{EventId, NewEvent};
+use crate::pipeline::{BackfillState, Pipeline, Progress};
 use crate::rules::{FamilyKind, FamilySpec, RuleSet, SpanSpec};
 use crate::sources;
 use crate::sources::RequestMeta;
@@ -29,6 +30,19 @@ struct Metric<'a> {
     labels: &'a [String],
     limit: usize,
     ttl_seconds: Option<f64>,
+    /// The sequence number of the first event that it counts.
+    first_sequence: Option<u64>,
+    backfill: Option<Backfill>,
+}
+
+/// How the past of a metric is counted.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Backfill {
+    Waiting,
+    Running { done: u64, total: u64 },
+    Failed { message: String },
+    Done,
 }
 
 #[derive(Serialize)]
@@ -49,8 +63,8 @@ struct Draft<'a> {
     rules: String,
 }
 
-impl<'a> From<&'a FamilySpec> for Metric<'a> {
-    fn from(spec: &'a FamilySpec) -> Self {
+impl<'a> Metric<'a> {
+    fn new(spec: &'a FamilySpec, pipeline: &Pipeline) -> Self {
         let kind = match spec.kind {
             FamilyKind::Counter => "counter",
             FamilyKind::Gauge | FamilyKind::SpanGauge(..) => "gauge",
@@ -64,6 +78,19 @@ impl<'a> From<&'a FamilySpec> for Metric<'a> {
             labels,
             limit: *limit,
             ttl_seconds: ttl.map(|it| it.as_secs_f64()),
+            first_sequence: pipeline.counts_from(name),
+            backfill: pipeline.backfill_state(spec).map(Backfill::from),
+        }
+    }
+}
+
+impl From<BackfillState> for Backfill {
+    fn from(state: BackfillState) -> Self {
+        match state {
+            BackfillState::Waiting => Self::Waiting,
+            BackfillState::Running(Progress { done, total }) => Self::Running { done, total },
+            BackfillState::Failed(message) => Self::Failed { message },
+            BackfillState::Done => Self::Done,
         }
     }
 }
@@ -81,8 +108,9 @@ impl<'a> From<&'a SpanSpec> for Span<'a> {
 
 /// `GET /api/v1/rules`.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
-    let rules = call.state.pipeline.rules();
-    let metrics = rules.families().iter().map(Metric::from).collect();
+    let pipeline = &call.state.pipeline;
+    let rules = pipeline.rules();
+    let metrics = rules.families().iter().map(|it| Metric::new(it, pipeline)).collect();
     let spans = rules.spans().iter().map(Span::from).collect();
     Ok(reply::json(StatusCode::OK, &List { metrics, spans }))
 }

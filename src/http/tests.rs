@@ -70,10 +70,14 @@ fn every_route_and_every_role() {
                 [401, 401, 200, 403, 200, 200]
             }
             ("/api/v1/events" | "/api/v1/events/{id}", &Method::GET)
-            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
-                [401, 401, 403, 200, 200, 200]
-            }
-            ("/-/reload", _) => [401, 401, 403, 403, 200, 200],
+            | (
+                "/api/v1/rules"
+                | "/api/v1/rules/explain"
+                | "/api/v1/export/openmetrics"
+                | "/api/v1/status",
+                _,
+            ) => [401, 401, 403, 200, 200, 200],
+            ("/-/reload" | "/api/v1/rules/replay", _) => [401, 401, 403, 403, 200, 200],
             ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
         };

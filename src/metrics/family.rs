@@ -5,6 +5,7 @@
 //! alone and needs no lock; it holds places, not copies of the labels.
 
 use super::histogram::Histogram;
+use super::origin::Origin;
 use super::series::{Exemplar, Extra, Series};
 use super::zero::Holds;
 use crate::labels;
@@ -12,8 +13,8 @@ use crate::rules::{Change, FamilyKind, FamilySpec};
 use hashbrown::{HashMap, HashSet, HashTable};
 use std::{
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +34,9 @@ pub(super) struct Data {
     chunks: RwLock<Vec<Arc<Chunk>>>,
     live: AtomicUsize,
     overflowed: AtomicU64,
+    pub(super) origin: Mutex<Origin>,
+    /// Whether it is left out of pages.
+    pub(super) hidden: AtomicBool,
 }
 
 /// A family as readers see it. A reload may change the spec and keep the data.
@@ -63,7 +67,7 @@ pub(super) struct Context<'a> {
     pub(super) exemplar: Option<Exemplar>,
     pub(super) holds: &'a Holds,
     /// Finds a series that was put away when its time was over.
-    pub(super) dormant: &'a dyn Fn(&FamilySpec, &str) -> Option<Series>,
+    pub(super) dormant: &'a dyn Fn(&FamilySpec, u64, &str) -> Option<Series>,
 }
 
 // === impl Data ===
@@ -117,8 +121,8 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 // === impl Family ===
 
 impl Family {
-    /// A family without series, but for those of `init`.
-    pub(super) fn new(spec: FamilySpec, now_ms: i64, holds: &Holds) -> Self {
+    /// A family without series, but for those of `init`, that counts from `origin` on.
+    pub(super) fn new(spec: FamilySpec, origin: Origin, now_ms: i64, holds: &Holds) -> Self {
         let admitted = spec.label_limits.iter().map(|_| HashSet::new()).collect();
         let init = spec.init.clone();
         let mut res = Self {
@@ -129,6 +133,8 @@ impl Family {
             unique: HashMap::new(),
             admitted,
         };
+        res.shared.data.set_origin(origin);
+        res.shared.data.hide(origin.pending);
         for labels in init {
             let series = res.blank(&labels, now_ms);
             res.insert(series, holds);
@@ -154,7 +160,7 @@ impl Family {
         self.with(place, |series| update(series, &self.shared.spec, change, context));
     }
 
-    fn find(&self, labels: &str) -> Option<u32> {
+    pub(super) fn find(&self, labels: &str) -> Option<u32> {
         let is_at = |place: &u32| {
             let chunk = self.chunks.get(*place as usize / CHUNK).map(|it| read(it));
             let series = chunk.as_ref().and_then(|it| it.get(*place as usize % CHUNK));
@@ -163,7 +169,7 @@ impl Family {
         self.index.find(hash(labels), is_at).copied()
     }
 
-    fn with<R>(&self, place: u32, with: impl FnOnce(&mut Series) -> R) -> Option<R> {
+    pub(super) fn with<R>(&self, place: u32, with: impl FnOnce(&mut Series) -> R) -> Option<R> {
         let mut chunk = write(self.chunks.get(place as usize / CHUNK)?);
         chunk.get_mut(place as usize % CHUNK).map(with)
     }
@@ -202,7 +208,8 @@ impl Family {
         } else {
             limited
         };
-        let found = if spec.ttl.is_some() { (context.dormant)(spec, &wanted) } else { None };
+        let epoch = self.shared.data.origin().epoch;
+        let found = if spec.ttl.is_some() { (context.dormant)(spec, epoch, &wanted) } else { None };
         let series = found.unwrap_or_else(|| self.blank(&wanted, context.received_ms));
         let place = self.insert(series, context.holds);
         self.make_siblings(&wanted, context);
@@ -293,6 +300,7 @@ impl Family {
         let place =
             self.free.pop().unwrap_or_else(|| u32::try_from(self.index.len()).unwrap_or(u32::MAX));
         let hash_of_new = hash(&series.labels);
+        self.admit_values(&series.labels);
         self.put(place, series);
         let chunks = &self.chunks;
         let hash_at = |place: &u32| {
@@ -347,23 +355,36 @@ impl Family {
         gone.into_iter().partition(|it| !it.is_hidden(Some(forget_ms), now_ms))
     }
 
+    /// The places of the series that a Prometheus may not have seen yet, and when they were made.
+    pub(super) fn places_made_since(&self, holds: &Holds) -> Vec<(u32, i64)> {
+        let made = |place: &u32| self.with(*place, |it| it.created_ms).map(|it| (*place, it));
+        self.index.iter().filter_map(made).filter(|it| holds.wants(it.1)).collect()
+    }
+
     /// Recomputes which label values are let in from the series there are, so that it is the same after a
     /// restart.
     pub(super) fn admit_what_lives(&mut self) {
+        if self.shared.spec.label_limits.is_empty() {
+            return;
+        }
+        self.admitted.iter_mut().for_each(HashSet::clear);
+        let data = Arc::clone(&self.shared.data);
+        data.for_each(|series| self.admit_values(&series.labels));
+    }
+
+    /// Lets in the values of a series that lives, whatever made it: `init` and siblings count too, so that
+    /// it is the same after a restart.
+    fn admit_values(&mut self, block: &str) {
         let limits = &self.shared.spec.label_limits;
         if limits.is_empty() {
             return;
         }
-        self.admitted.iter_mut().for_each(HashSet::clear);
-        let admitted = &mut self.admitted;
-        self.shared.data.for_each(|series| {
-            let values: Vec<&str> = labels::escaped_pairs(&series.labels).map(|it| it.1).collect();
-            for ((at, _), admitted) in limits.iter().zip(admitted.iter_mut()) {
-                if let Some(it) = values.get(*at).filter(|it| **it != OVERFLOW) {
-                    admitted.insert((*it).to_owned());
-                }
+        let values: Vec<&str> = labels::escaped_pairs(block).map(|it| it.1).collect();
+        for ((at, _), admitted) in limits.iter().zip(&mut self.admitted) {
+            if let Some(it) = values.get(*at).filter(|it| **it != OVERFLOW) {
+                admitted.insert((*it).to_owned());
             }
-        });
+        }
     }
 }
 

@@ -82,7 +82,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn render(mut self, own: &[MetricFamily]) {
-        for it in &self.view.families {
+        for it in self.view.families.iter().filter(|it| !it.data.is_hidden()) {
             if has_series(&it.spec.kind) {
                 self.family(it);
             } else {

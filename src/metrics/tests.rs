@@ -5,6 +5,8 @@ use crate::store;
 use crate::store::Store;
 use proptest::prelude::*;
 
+mod shadow;
+
 const START_MS: i64 = 1_767_225_600_000;
 
 struct Fixture {
@@ -26,11 +28,11 @@ impl Fixture {
 
     fn of(rules: Arc<RuleSet>, config: Config, dormant: Option<Table>) -> Self {
         let mut projection = Projection::new(Arc::clone(&rules), config, dormant, i64::MIN);
-        projection.use_rules(Arc::clone(&rules), START_MS);
+        projection.use_rules(Arc::clone(&rules), 1, START_MS);
         Self { projection, rules, ids: IdGenerator::new(1), now_ms: START_MS }
     }
 
-    fn send(&mut self, event_type: &str, data: &str) {
+    fn event<'a>(&self, event_type: &'a str, data: &'a str) -> crate::event::Event<'a> {
         let now = Time::from_millis(self.now_ms);
         let event = NewEvent {
             id: None,
@@ -41,7 +43,11 @@ impl Fixture {
             trace: None,
             data: data.into(),
         };
-        let event = event.accept(now, || -> EventId<'_> { self.ids.next(now) });
+        event.accept(now, || -> EventId<'_> { self.ids.next(now) })
+    }
+
+    fn send(&mut self, event_type: &str, data: &str) {
+        let event = self.event(event_type, data);
         let mut updates = Updates::default();
         let part = Part::evaluate(&self.rules, &event, &mut updates);
         self.projection.apply(&updates, &part, self.now_ms);
@@ -284,7 +290,7 @@ fn a_reload_keeps_what_means_the_same() {
     let text =
         format!("version: 1\nmetrics:\n{}{}", metric("c_total", "z"), metric("a_total", "a"));
     it.rules = Arc::new(RuleSet::parse(&text).unwrap());
-    it.projection.use_rules(Arc::clone(&it.rules), it.now_ms);
+    it.projection.use_rules(Arc::clone(&it.rules), 1, it.now_ms);
     assert_eq!(it.samples(), ["a_total{x=\"1\"} 1"]);
     it.send("a", "{\"x\":\"1\"}");
     it.send("z", "{\"x\":\"1\"}");

@@ -63,7 +63,7 @@ fn fold(rules: &Arc<RuleSet>, test: &RuleTest) -> String {
     let config = Config { zero_first: false, ..Config::default() };
     let mut projection = Projection::new(Arc::clone(rules), config, None, i64::MIN);
     let first = test.events.iter().filter_map(|it| it.time).min().unwrap_or(START);
-    projection.use_rules(Arc::clone(rules), first.as_millis());
+    projection.use_rules(Arc::clone(rules), 1, first.as_millis());
     let ids = IdGenerator::new(0);
     let mut seen = HashSet::new();
     let mut now = first;

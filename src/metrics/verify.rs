@@ -2,7 +2,7 @@
 
 use super::series::Series;
 use super::snapshot::{
-    DORMANT, KIND_SERIES, KIND_SPANS, MANIFEST, Manifest, PIECE, VERSION, decode_dormant,
+    DORMANT, DORMANT_OF_EPOCH, KIND_SERIES, KIND_SPANS, MANIFEST, Manifest, PIECE, VERSION, decode_dormant,
     decode_manifest, encode_manifest, piece_key,
 };
 use super::spans::Spans;
@@ -56,7 +56,7 @@ impl Verify {
                 };
                 self.pieces.insert((number(1), number(9)), check_piece(value).err());
             }
-            Some(&DORMANT) => match decode_dormant(value) {
+            Some(&DORMANT | &DORMANT_OF_EPOCH) => match decode_dormant(value) {
                 Ok(_) => self.dormant.push(key.to_vec()),
                 Err(error) => {
                     let name = key.get(1..).and_then(|it| it.split(|it| *it == 0).next());
@@ -80,19 +80,19 @@ impl Verify {
     /// The sequence number from which a start replays the journal; 0 if there is no snapshot.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.manifest.map_or(0, |it| it.next)
+        self.manifest.as_ref().map_or(0, |it| it.next)
     }
 
     /// What was found.
     #[must_use]
     pub fn finish(mut self, context: Context) -> Verdict {
-        let generation = match (self.manifest, self.manifest_damage) {
+        let generation = match (&self.manifest, self.manifest_damage) {
             (Some(it), _) => it.generation,
             (None, Some(_)) => self.pieces.keys().next_back().map_or(0, |it| it.0),
             (None, None) => return self.verdict,
         };
         let ours = self.pieces.range((generation, 0)..=(generation, u64::MAX));
-        let n = self.manifest.map_or(ours.clone().count() as u64, |it| it.pieces);
+        let n = self.manifest.as_ref().map_or(ours.clone().count() as u64, |it| it.pieces);
         let state = |number| match self.pieces.get(&(generation, number)) {
             Some(None) => None,
             Some(Some(error)) => Some(error.to_string()),
@@ -104,10 +104,16 @@ impl Verify {
         }
         let mut keys = vec![MANIFEST.to_vec()];
         keys.extend(self.pieces.keys().map(|(generation, number)| piece_key(*generation, *number)));
-        let lost = if context.whole_journal {
+        let origins = self.manifest.as_ref().and_then(|it| it.origins.as_ref());
+        let since_start = origins.is_none_or(|it| it.values().all(|it| it.from <= 1));
+        let lost = if context.whole_journal && since_start {
             // A series that was put away would be counted twice.
             keys.append(&mut self.dormant);
-            "nothing: the metrics are counted anew from the journal at the next start".to_owned()
+            let lost = match self.manifest_damage {
+                Some(_) => "since when each metric counts: all",
+                None => "nothing: the metrics",
+            };
+            format!("{lost} are counted anew from the whole journal at the next start")
         } else {
             self.keep_what_is_whole(generation, n, &damaged, context);
             match self.manifest_damage {
@@ -135,7 +141,7 @@ impl Verify {
         damaged: &[(u64, String)],
         context: Context,
     ) {
-        let next = self.manifest.map_or(context.journal_end, |it| it.next);
+        let next = self.manifest.as_ref().map_or(context.journal_end, |it| it.next);
         let whole = (0..n).filter(|it| !damaged.iter().any(|(bad, _)| bad == it));
         let mut pieces = 0;
         for number in whole {
@@ -143,7 +149,9 @@ impl Verify {
             self.verdict.moved.push((from, to));
             pieces += 1;
         }
-        let manifest = encode_manifest(Manifest { generation: generation + 1, next, pieces });
+        let origins = self.manifest.take().and_then(|it| it.origins);
+        let manifest = Manifest { generation: generation + 1, next, pieces, origins };
+        let manifest = encode_manifest(&manifest);
         self.verdict.put.push((MANIFEST.to_vec(), manifest));
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Own {
     reload_success_timestamp: Gauge<f64, AtomicU64>,
     rules: Gauge,
     config_hash: Gauge<f64, AtomicU64>,
+    backfill_events: Counter,
+    backfill_failures: Counter,
 }
 
 impl Default for Own {
@@ -55,6 +57,8 @@ impl Default for Own {
             reload_success_timestamp: Gauge::default(),
             rules: Gauge::default(),
             config_hash: Gauge::default(),
+            backfill_events: Counter::default(),
+            backfill_failures: Counter::default(),
         }
     }
 }
@@ -80,6 +84,15 @@ impl Own {
 
     pub(super) fn snapshotted(&self, took: Duration) {
         self.snapshot.observe(took.as_secs_f64());
+    }
+
+    /// Notes events of the past to which rules were applied.
+    pub(super) fn replayed(&self, events: usize) {
+        self.backfill_events.inc_by(events as u64);
+    }
+
+    pub(super) fn backfill_failed(&self) {
+        self.backfill_failures.inc();
     }
 
     pub(super) fn reloaded(&self, outcome: Result<&RuleSet, ()>, now: Time) {
@@ -134,6 +147,16 @@ impl Own {
             "Hash of the rules in force, to compare servers",
             self.config_hash.clone(),
         );
+        registry.register(
+            "backfill_events",
+            "Events of the past to which a replay or backfill applied rules",
+            self.backfill_events.clone(),
+        );
+        registry.register(
+            "backfill_failures",
+            "Backfills that failed; the log says why",
+            self.backfill_failures.clone(),
+        );
         registry.register("rules", "Metric families that the rules define", self.rules.clone());
     }
 }
@@ -166,7 +189,15 @@ impl Collector for Gauges {
         let load = |it: &std::sync::atomic::AtomicUsize| {
             it.load(std::sync::atomic::Ordering::Relaxed) as u64
         };
+        let rules = inner.rules.load();
+        let is_pending = |name: &str| inner.metrics.origin(name).is_some_and(|it| it.pending);
+        let pending = rules.families().iter().filter(|it| is_pending(&it.name)).count() as u64;
+        gauge("backfill_pending", "Metrics whose past is still to be counted", pending)?;
         gauge("queue_requests", "Requests that wait for the writer", load(&inner.queued.requests))?;
-        gauge("queue_bytes", "Bytes that wait for the writer", load(&inner.queued.bytes))
+        gauge("queue_bytes", "Bytes that wait for the writer", load(&inner.queued.bytes))?;
+        let ratio = ConstGauge::new(inner.backfills.ratio());
+        let help = "How much of the past the backfill at work has counted; 1 if there is none";
+        let name = "backfill_progress_ratio";
+        ratio.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 }

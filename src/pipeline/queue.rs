@@ -1,6 +1,7 @@
 //! What waits for the writer, and how much may.
 
 use super::SubmitError;
+use super::replay::Swap;
 use crate::event::Event;
 use crate::journal::{BLOCK_EVENTS, IdKey, Segment};
 use crate::metrics::Part;
@@ -26,6 +27,7 @@ pub(super) enum Command {
     Append(Box<Append>),
     UseRules(Arc<RuleSet>, oneshot::Sender<()>),
     StoreMark(i64, oneshot::Sender<()>),
+    Swap(Swap),
     Stop,
 }
 

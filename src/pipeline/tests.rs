@@ -5,12 +5,12 @@ use crate::store;
 use std::{fs, path::Path};
 
 #[expect(clippy::needless_pass_by_value, reason = "the tests read better so")]
-fn open(dir: &Path, config: Config) -> Pipeline {
+pub(super) fn open(dir: &Path, config: Config) -> Pipeline {
     let store = Store::open(&store::Config::new(dir.join("data"))).unwrap();
     Pipeline::open(&config, &store).unwrap()
 }
 
-fn event<'a>(id: Option<&'a str>, event_type: &'a str) -> NewEvent<'a> {
+pub(super) fn event<'a>(id: Option<&'a str>, event_type: &'a str) -> NewEvent<'a> {
     NewEvent {
         id: id.map(Into::into),
         event_type: event_type.into(),
@@ -22,7 +22,7 @@ fn event<'a>(id: Option<&'a str>, event_type: &'a str) -> NewEvent<'a> {
     }
 }
 
-async fn page(pipeline: &Pipeline) -> String {
+pub(super) async fn page(pipeline: &Pipeline) -> String {
     let format = ScrapeFormat { format: negotiate(None), gzip: false };
     String::from_utf8(pipeline.scrape(format, Audience::Person).await.chunks.concat()).unwrap()
 }

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const TABLE: &str = "metrics";
+pub(super) const TABLE: &str = "metrics";
 /// Up to when series have been shown to every Prometheus, in milliseconds since the epoch.
 const MARK: &[u8] = b"z";
 const VERSION: u8 = 1;
@@ -38,12 +38,12 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     store: Store,
     table: Table,
-    journal: journal::Writer,
-    projection: Projection,
+    pub(super) journal: journal::Writer,
+    pub(super) projection: Projection,
     durability: Durability,
     snapshot_interval: Duration,
     /// The sequence number that the next event gets.
-    next: u64,
+    pub(super) next: u64,
     /// Up to which sequence number the snapshot in force goes.
     snapshot_next: u64,
     snapshot_at: Instant,
@@ -73,7 +73,7 @@ pub(super) fn recover(
     };
     let mut projection =
         Projection::new(Arc::clone(rules), config.metrics, Some(table.clone()), mark_ms);
-    projection.use_rules(Arc::clone(rules), now.as_millis());
+    projection.use_rules(Arc::clone(rules), 1, now.as_millis());
     let metrics = projection.metrics();
     metrics.own().pause(true);
     let from = projection.restore(&table)?;
@@ -209,7 +209,7 @@ impl Writer {
         match command {
             Command::Append(it) => self.commit(vec![*it]),
             Command::UseRules(rules, reply) => {
-                self.projection.use_rules(rules, now().as_millis());
+                self.projection.use_rules(rules, self.next, now().as_millis());
                 // From here on a replay must use the new rules.
                 self.snapshot();
                 let _ = reply.send(());
@@ -220,6 +220,7 @@ impl Writer {
                 }
                 let _ = reply.send(());
             }
+            Command::Swap(it) => self.swap(it),
             Command::Stop => return false,
         }
         true
@@ -352,18 +353,19 @@ impl Writer {
     }
 
     fn snapshot(&mut self) {
+        if let Err(error) = self.try_snapshot() {
+            tracing::error!(%error, "storing a snapshot of the metrics failed; will retry");
+        }
+    }
+
+    pub(super) fn try_snapshot(&mut self) -> Result<(), StoreError> {
         self.snapshot_at = Instant::now();
         let started = Instant::now();
-        match self.projection.snapshot((&self.store, &self.table), self.next, now().as_millis()) {
-            Ok(()) => {
-                self.snapshot_next = self.next;
-                self.unflushed = None;
-                self.own.snapshotted(started.elapsed());
-            }
-            Err(error) => {
-                tracing::error!(%error, "storing a snapshot of the metrics failed; will retry")
-            }
-        }
+        self.projection.snapshot((&self.store, &self.table), self.next, now().as_millis())?;
+        self.snapshot_next = self.next;
+        self.unflushed = None;
+        self.own.snapshotted(started.elapsed());
+        Ok(())
     }
 
     /// A full disk is not asked about by events alone: nobody may send any to a server that is not ready.

@@ -34,10 +34,21 @@ pub struct FamilySpec {
     pub zero_first: bool,
     /// Label blocks that exist at 0 from the start.
     pub init: Vec<String>,
+    /// Whether the events of the past are counted when the family is new.
+    pub backfill: Option<Backfill>,
     /// A hash over everything that decides what its numbers mean (type, labels, matches, values,
     /// buckets), not over help, limit or ttl. A reload keeps the series of a family whose fingerprint
     /// stays.
     pub fingerprint: u64,
+}
+
+/// How much of the past a new family counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backfill {
+    /// Everything that the journal has.
+    All,
+    /// What arrived so long ago or less.
+    Within(Duration),
 }
 
 /// The type of a family.

@@ -1,6 +1,7 @@
 //! Reading the maps and scalars of a rule file, reporting instead of giving up.
 
 use super::duration;
+use super::model::Backfill;
 use super::report::{Report, did_you_mean};
 use crate::yaml::{Key, Kind, Node, Place};
 use std::time::Duration;
@@ -90,6 +91,20 @@ impl<'n> Table<'n> {
             return None;
         };
         Some(it)
+    }
+
+    /// How much of the past to count: `true`, `false`, or a duration.
+    pub(super) fn backfill(&self, report: &mut Report<'_>) -> Option<Backfill> {
+        let node = self.get("backfill")?;
+        if let Kind::Bool(it) = node.kind {
+            return it.then_some(Backfill::All);
+        }
+        let found = node.scalar().and_then(duration::parse);
+        if found.is_none() {
+            let message = "expected `true`, `false`, or how far back to go, such as `30d`";
+            report.error(node.at, message);
+        }
+        found.map(Backfill::Within)
     }
 
     /// The list of texts of `key`; a single text is a list of one.

@@ -26,6 +26,10 @@ mod hostile;
 mod prometheus;
 // Rules: check, test, explain, reload.
 mod rules_cli;
+// The past: replays, backfills, and an export that a real Prometheus answers questions about.
+mod past;
+// A command between two events, and what waits on disk for the server.
+mod run;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.

@@ -12,7 +12,7 @@ pub(crate) use disk::Disk;
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;
-pub(crate) use server::{Server, all_bytes, cli, refused};
+pub(crate) use server::{Server, all_bytes, cli, command, refused};
 pub(crate) use settings::Settings;
 pub(crate) use tools::{promtool, python};
 

@@ -31,6 +31,7 @@ pub(super) const METRIC_KEYS: &[&str] = &[
     "init",
     "for",
     "zero_first",
+    "backfill",
 ];
 pub(super) const UPDATE_KEYS: &[&str] =
     &["match", "count", "set", "add", "sub", "observe", "labels", "for"];
@@ -75,6 +76,7 @@ impl Compiler<'_> {
                 forget: None,
                 zero_first: self.defaults.zero_first,
                 init: Vec::new(),
+                backfill: None,
                 fingerprint: 0,
             },
         );
@@ -254,6 +256,7 @@ impl Compiler<'_> {
         family.limit = table.count("limit", &mut self.report).unwrap_or(family.limit);
         (family.ttl, family.forget) = self.lifetime(table);
         family.zero_first = table.bool("zero_first", &mut self.report).unwrap_or(family.zero_first);
+        family.backfill = table.backfill(&mut self.report);
         let mut text = canonical_kind(&family.kind);
         for rule in &rules {
             self.canonical_rule(rule, &family.labels, &mut text);

@@ -2,7 +2,9 @@
 
 use super::{Compiler, canonical_kind, hash};
 use crate::rules::lint;
-use crate::rules::model::{FamilyKind, FamilySpec, HistogramSpec, Keep, SpanGauge, SpanSpec};
+use crate::rules::model::{
+    Backfill, FamilyKind, FamilySpec, HistogramSpec, Keep, SpanGauge, SpanSpec,
+};
 use crate::rules::program::{Action, Rule, SpanEdge, SpanEnd};
 use crate::rules::table::{self, Table};
 use crate::rules::template::Template;
@@ -31,6 +33,7 @@ pub(super) const SPAN_KEYS: &[&str] = &[
     "max_open",
     "limit",
     "zero_first",
+    "backfill",
 ];
 
 /// What the families of a span have in common.
@@ -42,6 +45,7 @@ struct Parts {
     limits: Vec<(usize, usize)>,
     limit: usize,
     zero_first: bool,
+    backfill: Option<Backfill>,
     /// Everything that decides what its numbers mean.
     canonical: String,
     histogram: HistogramSpec,
@@ -103,6 +107,7 @@ impl Compiler<'_> {
             zero_first: table
                 .bool("zero_first", &mut self.report)
                 .unwrap_or(self.defaults.zero_first),
+            backfill: table.backfill(&mut self.report),
             canonical,
             histogram: self.histogram(&format!("{name}_duration_seconds"), at, table),
         };
@@ -245,6 +250,7 @@ impl Parts {
             forget: None,
             zero_first: self.zero_first,
             init: Vec::new(),
+            backfill: self.backfill,
             fingerprint,
         }
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -52,11 +53,32 @@ impl Prometheus {
              scrape_configs:\n- job_name: observatory\n  static_configs: [{{targets: ['{target}']}}]\n"
         );
         fs::write(&config, job).unwrap();
+        let blocks = dir.path().join("tsdb");
+        Some(Self::launch(&program, dir, (&config, &blocks), features))
+    }
+
+    /// Starts `peer` on the blocks in `tsdb`, scraping nothing. `None`: there is no such program here.
+    #[track_caller]
+    pub(crate) fn on_blocks(peer: Peer, tsdb: &Path) -> Option<Self> {
+        let program = tools::prometheus(peer)?;
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("prometheus.yml");
+        fs::write(&config, "global: {}\n").unwrap();
+        Some(Self::launch(&program, dir, (&config, tsdb), &[]))
+    }
+
+    #[track_caller]
+    fn launch(
+        program: &Path,
+        dir: TempDir,
+        (config, tsdb): (&Path, &Path),
+        features: &[&str],
+    ) -> Self {
         let addr = free_address();
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.path().join("tsdb").display()))
+            .arg(format!("--storage.tsdb.path={}", tsdb.display()))
             .arg(format!("--web.listen-address={addr}"))
             .arg("--log.level=warn");
         if !features.is_empty() {
@@ -72,7 +94,7 @@ impl Prometheus {
                 other => Err(format!("{other:?}\n{}", prometheus.log())),
             }
         });
-        Some(prometheus)
+        prometheus
     }
 
     /// What it logged.
@@ -83,9 +105,20 @@ impl Prometheus {
     /// The values of an instant query, with the labels of each.
     #[track_caller]
     pub(crate) fn query(&self, promql: &str) -> Vec<(Value, f64)> {
+        self.ask(promql, "")
+    }
+
+    /// The same as of `seconds` since 1970.
+    #[track_caller]
+    pub(crate) fn query_at(&self, promql: &str, seconds: i64) -> Vec<(Value, f64)> {
+        self.ask(promql, &format!("&time={seconds}"))
+    }
+
+    #[track_caller]
+    fn ask(&self, promql: &str, more: &str) -> Vec<(Value, f64)> {
         let encoded =
             percent_encoding::utf8_percent_encode(promql, percent_encoding::NON_ALPHANUMERIC);
-        let answer = Client::new(self.addr).get(&format!("/api/v1/query?query={encoded}"));
+        let answer = Client::new(self.addr).get(&format!("/api/v1/query?query={encoded}{more}"));
         let answer = answer.expect(200).json();
         let result = answer["data"]["result"].as_array().unwrap();
         let value = |it: &Value| it["value"][1].as_str().unwrap_or("NaN").parse().unwrap();
