@@ -365,6 +365,16 @@ impl Table {
         self.shared.written(self.tree.insert(key, value).map(|_| ()).map_err(StoreError::from))
     }
 
+    /// Removes `key`, if it is there: visible at once, on disk after the next flush.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.shared.check(0)?;
+        self.shared.written(self.tree.remove(key).map(|_| ()).map_err(StoreError::from))
+    }
+
     /// Applies `batch`: whole or not at all, visible at once, on disk after the next flush.
     ///
     /// # Errors

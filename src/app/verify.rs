@@ -166,7 +166,7 @@ fn check_tables(
         Read::Entry(key, value) => tokens::verify::check(&key, &value, &mut tokens),
         Read::Unreadable(it) => hidden.push((TOKENS, it)),
     })?;
-    let mut in_journal = journal::Verify::default();
+    let mut in_journal = journal::Verify::new(&store.table(JOURNAL)?);
     read(JOURNAL, &mut |it| match it {
         Read::Entry(key, value) => in_journal.entry(&key, &value),
         Read::Unreadable(it) => hidden.push((JOURNAL, it)),
