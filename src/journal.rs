@@ -31,7 +31,6 @@ mod kinds;
 mod merge;
 mod ordered;
 mod pack;
-mod priority;
 mod prune;
 mod query;
 mod record;
@@ -41,16 +40,14 @@ mod segment;
 mod shape;
 mod verify;
 
-
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
 pub use kinds::Kind;
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
 
-pub use verify::Verify;
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
-
+pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
@@ -58,8 +55,6 @@ use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
 use header::{Form, Header};
 use index::Index;
 use pack::Unpacker;
-use query::Ask;
-use scan::{Order, Sink, Tools};
 use segment::Stats;
 use std::{
     ops::ControlFlow,
@@ -236,16 +231,10 @@ impl Journal {
         from: u64,
         mut each: impl FnMut(u64, &Event<'_>),
     ) -> Result<(), QueryError> {
-        struct Replay<F>(F);
-        impl<F: FnMut(u64, &Event<'_>)> Sink for Replay<F> {
-            fn event(&mut self, seq: u64, event: &Event<'_>) -> ControlFlow<()> {
-                (self.0)(seq, event);
-                ControlFlow::Continue(())
-            }
-        }
-        let ask = Ask { query: &Query::default(), only: None };
-        let mut sink = Replay(&mut each);
-        self.walk(ask, from..u64::MAX, Order::Ascending, &mut sink, &mut Tools::new())
+        self.in_order(&Query::default(), from..u64::MAX, |seq, event| {
+            each(seq, event);
+            ControlFlow::Continue(())
+        })
     }
 
     /// Gives the store the commits of the log that a crash kept from it.

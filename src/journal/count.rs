@@ -3,8 +3,8 @@
 use super::Journal;
 use super::header::{Form, Header, Part};
 use super::kinds::Kind;
-use super::query::{Ask, Query, QueryError};
-use super::scan::{Order, Sink, Tools, in_parallel};
+use super::query::{Ask, Order, Query, QueryError};
+use super::scan::{Sink, Tally, Tools, in_parallel};
 use crate::event::{Event, Time};
 use std::{
     collections::BTreeMap,
@@ -58,7 +58,7 @@ impl Journal {
     ) -> Result<Vec<Count>, QueryError> {
         let interval = interval.map(|it| i64::try_from(it.as_nanos()).unwrap_or(i64::MAX).max(1));
         let mut total = Counts { interval, counts: BTreeMap::new() };
-        let ask = Ask { query, only: None };
+        let ask = Ask::new(query, Order::Any);
         let mut open = Vec::new();
         for header in self.index.from(0) {
             let wanted = || header.parts.iter().filter(|it| ask.wants_part(it));
@@ -79,10 +79,11 @@ impl Journal {
                 let mut acc = Counts { interval, counts: BTreeMap::new() };
                 let mut tools = Tools::new();
                 while let Some(it) = open.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let ask = Ask { query, only: it.types.as_deref() };
+                    let only = it.types.as_deref();
+                    let ask = Ask { only, ..Ask::new(query, Order::Any) };
                     let mut add = |event_type: &str, time| acc.add(event_type, time, 1);
-                    let mut sink = Tally(&mut add);
-                    self.walk(ask, it.range.clone(), Order::Any, &mut sink, &mut tools)?;
+                    let mut sink = Times(&mut add);
+                    self.walk(ask, it.range.clone(), &mut sink, &mut tools)?;
                 }
                 Ok(acc)
             });
@@ -184,15 +185,15 @@ impl Counts {
 }
 
 /// Shows types and times to a closure.
-struct Tally<'t>(&'t mut dyn FnMut(&str, Time));
+struct Times<'t>(&'t mut Tally<'t>);
 
-impl Sink for Tally<'_> {
+impl Sink for Times<'_> {
     fn event(&mut self, _: u64, event: &Event<'_>) -> ControlFlow<()> {
         (self.0)(&event.event_type, event.time);
         ControlFlow::Continue(())
     }
 
-    fn tally(&mut self) -> Option<&mut dyn FnMut(&str, Time)> {
+    fn tally(&mut self) -> Option<&mut Tally<'_>> {
         Some(&mut *self.0)
     }
 }

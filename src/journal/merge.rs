@@ -7,13 +7,12 @@
 
 use super::block;
 use super::header::{Form, Header};
-use super::priority;
-use super::priority::Priority;
 use super::seal;
 use super::seal::SEALED_EVENTS;
 use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Segment};
 use super::{Journal, QueryError};
 use crate::store::{Batch, Retired, Store};
+use crate::telemetry;
 use std::{
     sync::{
         Arc,
@@ -94,7 +93,7 @@ impl Merger {
         thread::scope(|scope| {
             // Apart from the flushes, which the writer waits for sooner or later.
             scope.spawn(move || {
-                priority::lower(Priority::Background);
+                telemetry::lower_priority();
                 for () in merges {
                     told.store(false, Ordering::Release);
                     while !stopping.load(Ordering::Acquire) {

@@ -79,15 +79,29 @@ impl Query {
     }
 }
 
+/// The order in which events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Ascending,
+    Descending,
+    /// Blocks in ascending order, and the events of each as they come.
+    Any,
+}
+
 /// A question to a part of the journal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask<'q> {
     pub(super) query: &'q Query,
     /// The types that matter; `None`: all.
     pub(super) only: Option<&'q [Arc<str>]>,
+    pub(super) order: Order,
 }
 
-impl Ask<'_> {
+impl<'q> Ask<'q> {
+    pub(super) fn new(query: &'q Query, order: Order) -> Self {
+        Self { query, only: None, order }
+    }
+
     pub(super) fn wants_part(&self, part: &Part) -> bool {
         let query = self.query;
         query.overlaps(part.time)

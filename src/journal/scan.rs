@@ -7,26 +7,16 @@ use super::filter;
 use super::filter::Wanted;
 use super::header::{Form, Header, Part};
 use super::pack::Unpacker;
-use super::priority;
-use super::priority::Priority;
-use super::query::{Ask, Query, QueryError};
+use super::query::{Ask, Order, Query, QueryError};
 use super::segment;
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
+use crate::telemetry;
 use std::{
     ops::{ControlFlow, Range},
     sync::{Arc, Mutex, PoisonError},
     thread,
 };
-
-/// The order in which events are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Ascending,
-    Descending,
-    /// Blocks in ascending order, and the events of each as they come.
-    Any,
-}
 
 /// What became of a visit to a block.
 enum Visit {
@@ -44,10 +34,13 @@ pub(super) trait Sink {
     fn event(&mut self, seq: u64, event: &Event<'_>) -> ControlFlow<()>;
 
     /// If only type and time of an event matter, it may be shown so instead, without being put together.
-    fn tally(&mut self) -> Option<&mut dyn FnMut(&str, Time)> {
+    fn tally(&mut self) -> Option<&mut Tally<'_>> {
         None
     }
 }
+
+/// Takes the type and the time of an event.
+pub(super) type Tally<'t> = dyn FnMut(&str, Time) + 't;
 
 /// A sink that takes whole events.
 struct Each<F>(F);
@@ -86,7 +79,7 @@ impl Journal {
         new: impl Fn() -> T + Sync,
         each: impl Fn(&mut T, u64, &Event<'_>) + Sync,
     ) -> Result<Vec<T>, QueryError> {
-        let ask = Ask { query, only: None };
+        let ask = Ask::new(query, Order::Any);
         let todo = Todo { journal: self, ask, end: self.end(), at: Mutex::new(0) };
         in_parallel(|| {
             let (mut acc, mut tools) = (new(), Tools::new());
@@ -95,7 +88,7 @@ impl Journal {
                 ControlFlow::Continue(())
             });
             while let Some(range) = todo.next() {
-                if let Err(error) = self.walk(ask, range, Order::Any, &mut sink, &mut tools) {
+                if let Err(error) = self.walk(ask, range, &mut sink, &mut tools) {
                     todo.give_up();
                     return Err(error);
                 }
@@ -122,8 +115,18 @@ impl Journal {
             (Some(it), false) => 0..it.0,
         };
         let order = if query.ascending { Order::Ascending } else { Order::Descending };
-        let ask = Ask { query, only: None };
-        self.walk(ask, range, order, &mut Each(each), &mut Tools::new())
+        self.walk(Ask::new(query, order), range, &mut Each(each), &mut Tools::new())
+    }
+
+    /// Calls `each` for every event in `range` that `query` wants, in ascending order, until it breaks.
+    pub(super) fn in_order(
+        &self,
+        query: &Query,
+        range: Range<u64>,
+        each: impl FnMut(u64, &Event<'_>) -> ControlFlow<()>,
+    ) -> Result<(), QueryError> {
+        let ask = Ask::new(query, Order::Ascending);
+        self.walk(ask, range, &mut Each(each), &mut Tools::new())
     }
 
     /// Shows `sink` what `ask` wants of the events in `range`, whatever is merged or pruned meanwhile.
@@ -131,13 +134,12 @@ impl Journal {
         &self,
         ask: Ask<'_>,
         mut range: Range<u64>,
-        order: Order,
         sink: &mut dyn Sink,
         tools: &mut Tools,
     ) -> Result<(), QueryError> {
         while !range.is_empty() {
             let moves = self.index.moves();
-            let header = match order {
+            let header = match ask.order {
                 Order::Descending => self.index.before(range.end),
                 _ => self.index.at_or_after(range.start),
             };
@@ -145,7 +147,7 @@ impl Journal {
             let Some(header) = header.filter(overlaps) else { return Ok(()) };
             if ask.wants_block(&header) {
                 let part = range.start.max(header.first)..range.end.min(header.end());
-                let visit = Block { journal: self, header: &header, ask, range: part, order };
+                let visit = Block { journal: self, header: &header, ask, range: part };
                 match visit.show(sink, tools)? {
                     Visit::Done => {}
                     Visit::Stopped => return Ok(()),
@@ -157,7 +159,7 @@ impl Journal {
                     Visit::Moved => return Err(QueryError::Damaged(header.first)),
                 }
             }
-            match order {
+            match ask.order {
                 Order::Descending => range.end = range.end.min(header.first),
                 _ => range.start = range.start.max(header.end()),
             }
@@ -193,7 +195,7 @@ pub(super) fn in_parallel<T: Send>(
 ) -> Result<Vec<T>, QueryError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let work = || {
-        priority::lower(Priority::Question);
+        telemetry::lower_priority();
         work()
     };
     thread::scope(|scope| {
@@ -242,12 +244,11 @@ struct Block<'v> {
     ask: Ask<'v>,
     /// The sequence numbers that matter, all of the block.
     range: Range<u64>,
-    order: Order,
 }
 
 impl Block<'_> {
     fn show(&self, sink: &mut dyn Sink, tools: &mut Tools) -> Result<Visit, QueryError> {
-        match (self.header.form, self.order) {
+        match (self.header.form, self.ask.order) {
             (Form::Small | Form::Rows, _) => self.show_rows(sink),
             (Form::Sealed, Order::Any) => self.show_chunks(sink, tools),
             (Form::Sealed, _) => self.show_in_order(sink, tools),
@@ -266,7 +267,7 @@ impl Block<'_> {
             if !self.range.contains(&seq) || !self.ask.wants(&event) {
                 continue;
             }
-            if self.order == Order::Descending {
+            if self.ask.order == Order::Descending {
                 later.push((seq, event));
             } else if sink.event(seq, &event).is_break() {
                 return Ok(Visit::Stopped);
@@ -343,7 +344,7 @@ impl Block<'_> {
             }
         }
         found.sort_unstable();
-        if self.order == Order::Descending {
+        if self.ask.order == Order::Descending {
             found.reverse();
         }
         let events = chunks.iter().map(|it| it.events(unpacker)).collect::<Result<Vec<_>, _>>();

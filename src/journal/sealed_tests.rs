@@ -233,7 +233,7 @@ fn classes_of_types_are_pruned_by_their_own_age() {
     let pruned = it.journal.prune(&retention, now, u64::MAX).unwrap();
     assert!(pruned.bytes > 0 && it.journal.stored_bytes() < bytes);
     let after = it.journal.query(&all()).unwrap().events;
-    assert_eq!(pruned.events as usize, before.len() - after.len());
+    assert_eq!(pruned.events, (before.len() - after.len()) as u64);
     let gone: Vec<_> = before.iter().filter(|it| !after.contains(it)).collect();
     let too_old = |event: &Event<'_>| {
         let age = now.seconds_since(event.time);

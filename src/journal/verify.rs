@@ -6,7 +6,7 @@
 mod facts;
 
 use super::block;
-use super::header::{Part, Sealed, SealedPart};
+use super::header::{Sealed, SealedPart};
 use super::ids;
 use super::segment::IdKey;
 use crate::codec::Reader;
@@ -254,7 +254,8 @@ impl Block {
                     "its header says something else than its events".to_owned()
                 }
                 _ => {
-                    left.parts.push(SealedPart { part: it.part.clone(), sources: it.sources.clone() });
+                    left.parts
+                        .push(SealedPart { part: it.part.clone(), sources: it.sources.clone() });
                     continue;
                 }
             };
@@ -267,7 +268,7 @@ impl Block {
             verdict.remove.insert(block::key(block::SEALED, first).to_vec());
             put_header(verdict, first, &left);
         }
-        self.check_filter(first, verdict);
+        self.check_filter(first, &left, verdict);
         Ok((sealed.span, left.parts.iter().map(|it| u64::from(it.part.count)).sum()))
     }
 
@@ -292,17 +293,21 @@ impl Block {
         let place = format!("journal: the header of the block at sequence {first}");
         let lost = match span - events {
             0 => "nothing: it is found out again from the events".to_owned(),
-            it => format!("nothing, unless there were more than the {events} events: {it} numbers are free"),
+            it => format!(
+                "nothing, unless there were more than the {events} events: {it} numbers are free"
+            ),
         };
         verdict.add(place, wrong, lost, vec![key]);
-        put_header(verdict, first, &Sealed { span, received, parts });
-        self.check_filter(first, verdict);
+        let sealed = Sealed { span, received, parts };
+        put_header(verdict, first, &sealed);
+        self.check_filter(first, &sealed, verdict);
         Ok((span, events))
     }
 
     /// The filter must let every id through that a sender gave; one that does not is made anew.
-    fn check_filter(&self, first: u64, verdict: &mut Verdict) {
-        let hashes: Vec<u64> = self.chunks.values().flat_map(|it| it.hashes.iter().copied()).collect();
+    fn check_filter(&self, first: u64, sealed: &Sealed, verdict: &mut Verdict) {
+        let chunks = sealed.parts.iter().filter_map(|it| self.chunks.get(&it.part.chunk));
+        let hashes: Vec<u64> = chunks.flat_map(|it| it.hashes.iter().copied()).collect();
         let good = match &self.filter {
             Some(filter) => hashes.iter().all(|it| ids::may_have(filter, *it).unwrap_or(false)),
             None => hashes.is_empty(),

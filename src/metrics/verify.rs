@@ -2,8 +2,8 @@
 
 use super::series::Series;
 use super::snapshot::{
-    DORMANT, DORMANT_OF_EPOCH, KIND_SERIES, KIND_SPANS, MANIFEST, Manifest, PIECE, VERSION, decode_dormant,
-    decode_manifest, encode_manifest, piece_key,
+    DORMANT, DORMANT_OF_EPOCH, KIND_SERIES, KIND_SPANS, MANIFEST, Manifest, PIECE, VERSION,
+    decode_dormant, decode_manifest, encode_manifest, piece_key,
 };
 use super::spans::Spans;
 use crate::codec;

@@ -296,7 +296,8 @@ fn write_number(out: &mut Vec<u8>, it: u64) {
             out.extend(two(0, it - 2288));
         }
         _ => {
-            let used = it.to_le_bytes().iter().rposition(|it| *it != 0).map_or(3, |it| it + 1).max(3);
+            let used =
+                it.to_le_bytes().iter().rposition(|it| *it != 0).map_or(3, |it| it + 1).max(3);
             out.push(u8::try_from(247 + used).unwrap_or(u8::MAX));
             out.extend(it.to_le_bytes().iter().take(used));
         }

@@ -191,7 +191,9 @@ impl Table {
                 for entry in self.range_from(&from) {
                     match entry {
                         // Pages that do not fit together may lead in circles.
-                        Ok((key, _)) if last.as_ref().is_some_and(|it| *it >= key) || key < from => {
+                        Ok((key, _))
+                            if last.as_ref().is_some_and(|it| *it >= key) || key < from =>
+                        {
                             return Some("its pages are in no order".to_owned());
                         }
                         Ok((key, value)) => {

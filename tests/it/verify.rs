@@ -33,7 +33,11 @@ fn filled(clean: bool) -> Server {
         client.post("/api/v1/events", "application/json", body.to_string().as_bytes()).expect(202);
     }
     client.post("/api/v1/tokens", "application/json", br#"{"name": "ci", "roles": ["read"]}"#);
-    if clean { server.terminate() } else { server.kill9() }
+    if clean {
+        server.terminate()
+    } else {
+        server.kill9()
+    }
     server
 }
 

@@ -8,8 +8,7 @@ use std::{fs, io, os::unix::fs::FileExt, path::Path};
 
 /// Mends the log of the store in `path` at each of `damaged`, which are offsets of records. Keep a copy before.
 pub(in crate::store) fn mend(path: &Path, damaged: &[u64]) -> io::Result<()> {
-    let file =
-        fs::OpenOptions::new().read(true).write(true).open(path.join("db").join("db"))?;
+    let file = fs::OpenOptions::new().read(true).write(true).open(path.join("db").join("db"))?;
     let mut buffer = vec![0; SEGMENT];
     for offset in damaged {
         let start = offset - offset % SEGMENT_BYTES;
@@ -31,7 +30,8 @@ pub(in crate::store) fn mend(path: &Path, damaged: &[u64]) -> io::Result<()> {
                 at += len;
                 continue;
             }
-            let Some(next) = (at + 1..=SEGMENT - RED_ZONE).find(|it| is_whole(*it).is_some()) else {
+            let Some(next) = (at + 1..=SEGMENT - RED_ZONE).find(|it| is_whole(*it).is_some())
+            else {
                 break;
             };
             if let Some(record) = cancelled(number, next - at) {
