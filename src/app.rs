@@ -1,5 +1,7 @@
 //! The composition root: builds every component bottom-up, and stops them top-down.
 
+pub mod verify;
+
 use crate::config::Settings;
 use crate::http;
 use crate::pipeline;

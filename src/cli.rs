@@ -21,6 +21,7 @@ mod session;
 mod settings;
 mod spool;
 mod token;
+mod verify;
 
 pub use error::{EXIT_CODES, Error};
 pub use session::Session;
@@ -74,6 +75,8 @@ enum Command {
     /// Create, list and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Check everything that is stored, while no server runs
+    Verify(verify::Args),
 }
 
 const LONG_VERSION: &str = concat!(
@@ -120,6 +123,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Verify(args) => verify::run(&args, session),
     };
     match result {
         Ok(()) => 0,

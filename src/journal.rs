@@ -43,6 +43,7 @@ mod seal;
 mod segment;
 mod shape;
 mod trim;
+mod verify;
 
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
@@ -52,6 +53,7 @@ pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
 pub use record::{decode_next as decode_event, encode as encode_event};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
+pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
@@ -356,9 +358,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The store cannot be written; nothing was appended then.
+    /// The disk is full, and nothing was appended; or the store cannot be written, and it is not known whether
+    /// anything was: nothing is appended any more until the store is opened anew.
     pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
         let first = self.next;
+        // Before the log is written: what is refused must not come back from there after a crash.
+        self.store.check_room(segments.iter().map(|it| it.size_bytes() as u64).sum())?;
         let segments = gather(segments);
         let small = matches!(segments.as_slice(), [it] if it.packed.is_none());
         let mut batch = Batch::default();
@@ -412,7 +417,7 @@ impl Writer {
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            match self.log.turn()? {
+            match self.store.wrote(self.log.turn())? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -420,16 +425,17 @@ impl Writer {
                 }
             }
         }
-        Ok(self.log.append(&record)?)
+        self.store.wrote(self.log.append(&record))
     }
 
     /// Blocks until everything appended is on disk.
     ///
     /// # Errors
     ///
-    /// The disk refused.
+    /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.log.sync()?;
+        self.store.check_writable()?;
+        self.store.wrote(self.log.sync())?;
         if self.unflushed {
             self.store.flush()?;
             self.unflushed = false;

@@ -22,6 +22,7 @@ mod shadow;
 mod snapshot;
 mod spans;
 pub mod trial;
+pub mod verify;
 mod zero;
 
 pub use origin::Origin;

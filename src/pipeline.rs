@@ -136,9 +136,28 @@ pub enum SubmitError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The disk is full: the same request is taken as soon as there is room.
+    #[error(
+        "the server's disk is full: {free} bytes are free and {needed} are needed; nothing of this request was accepted, send it again when there is room"
+    )]
+    NoSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
     /// The store cannot be written.
     #[error("the store cannot be written: {0}")]
     Store(Arc<str>),
+}
+
+impl From<&StoreError> for SubmitError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Full { free, needed, .. } => Self::NoSpace { free: *free, needed: *needed },
+            other => Self::Store(other.to_string().into()),
+        }
+    }
 }
 
 /// Why the pipeline could not be opened.
@@ -286,8 +305,9 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The queue is full, the server is stopping, or the store cannot be written. Nothing was accepted
-    /// then, except that a store that failed between writing and flushing may have kept it.
+    /// The queue or the disk is full, the server is stopping, or the store cannot be written. Nothing was
+    /// accepted then, except that a store that failed between writing and flushing may have kept it; it takes
+    /// nothing more until the next start, which finds out.
     pub fn submit(
         &self,
         events: Vec<NewEvent<'_>>,

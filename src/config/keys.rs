@@ -165,6 +165,11 @@ pub const KEYS: &[Key] = &[
     key!(retention.interval, None, "How often the server looks for what is too old."),
     key!(store.cache_bytes, None, "Bytes of stored pages kept in memory."),
     key!(
+        store.min_free_bytes,
+        None,
+        "Bytes of the disk that are kept free; with less, events are answered 507."
+    ),
+    key!(
         shutdown.grace,
         Some("--shutdown-grace"),
         "How long a stop may wait for requests in work."

@@ -22,6 +22,10 @@ mod torture;
 mod backup;
 // Old events go, and nothing else.
 mod retention;
+// A disk that is full, cannot be written or has changed.
+mod disk;
+// Whatever changes in the stored files is told, and can be repaired.
+mod verify;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
 // What the journal is asked: lists, figures.

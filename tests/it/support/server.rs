@@ -140,6 +140,24 @@ impl Server {
         server
     }
 
+    /// A server with these rules, whose data is in the directory `data`, which outlives it.
+    #[track_caller]
+    pub(crate) fn start_at(data: &Path, rules: &str, settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rules.yaml");
+        fs::write(&file, rules).unwrap();
+        std::os::unix::fs::symlink(data, dir.path().join("data")).unwrap();
+        let mut server = Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            settings: settings.rules(&file),
+            dir,
+            running: None,
+            log: Arc::default(),
+        };
+        server.launch();
+        server
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
