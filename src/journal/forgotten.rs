@@ -37,8 +37,7 @@ impl Journal {
         let mut unpacker = Unpacker::new();
         for part in header.parts.iter().filter(|it| chunks.contains(&it.chunk)) {
             let Some(chunk) = self.chunk(header, part)? else { continue };
-            let mut add =
-                |source: &str, id: &str| ids.add(received, self.key.identity(source, id));
+            let mut add = |source: &str, id: &str| ids.add(received, self.key.identity(source, id));
             let read = chunk.given_ids(&mut unpacker, &mut add);
             read.map_err(|_| QueryError::Damaged(header.first))?;
         }
