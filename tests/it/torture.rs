@@ -1,7 +1,8 @@
 //! What was acknowledged survives kill -9 at any moment, with merges, prunes, snapshots, reloads and backups
 //! under way: it is there once, and the metrics are the fold of it.
 //!
-//! A few rounds here; `make soak` does hundreds (`OBSERVATORY_SOAK_ROUNDS`).
+//! A few rounds and seconds here; `make soak` does hundreds of rounds and some minutes (`OBSERVATORY_SOAK_ROUNDS`,
+//! `OBSERVATORY_SOAK_MINUTES`, and `OBSERVATORY_SOAK_SEED` for other choices).
 
 use crate::support::{Client, Random, Samples, Server, Settings, eventually};
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ use std::{
 };
 
 const ROUNDS: u64 = 10;
+/// After so long the disk must not grow any more.
+const SETTLED: Duration = Duration::from_secs(120);
 const SENDERS: u64 = 4;
 
 /// Every event is counted by type and round. Logs are old when they arrive, so that they are pruned as soon
@@ -372,7 +375,7 @@ fn grow(duration: Duration) {
         .env("OBSERVATORY_SNAPSHOT_INTERVAL", "2s")
         .env("OBSERVATORY_RETENTION_INTERVAL", "1s")
         .env("OBSERVATORY_DEDUP_WINDOW", "5s")
-        .env("OBSERVATORY_RETENTION_LOGS", &format!("{}s", duration.as_secs().div_ceil(12)));
+        .env("OBSERVATORY_RETENTION_LOGS", &format!("{}s", duration.as_secs().div_ceil(12).max(1)));
     let server = Server::start_with_rules(&rules(0), settings);
     let stop = Arc::<AtomicBool>::default();
     let sent = Arc::<AtomicU64>::default();
@@ -414,19 +417,21 @@ fn grow(duration: Duration) {
     eprintln!("{seconds} s of ingest and pruning: {sent} events, {pruned} pruned, {left} left");
     assert_eq!(pruned + left, number(sent));
     assert!(left < number(sent) / 3.0, "it is not pruned as it comes: {left} of {sent}");
-    looks.check_flat("disk", |it| it.0);
-    looks.check_flat("memory", |it| it.1);
+    // It takes a while until what is used again is enough.
+    if duration >= SETTLED {
+        looks.check_flat("disk", |it| it.0);
+        looks.check_flat("memory", |it| it.1);
+    }
 }
 
 #[test]
-#[ignore = "takes minutes: make soak"]
-fn soak_growth() {
-    grow(Duration::from_secs(60 * variable("OBSERVATORY_SOAK_MINUTES").unwrap_or(5)));
+fn ingest_and_pruning_balance() {
+    let minutes = variable("OBSERVATORY_SOAK_MINUTES");
+    grow(minutes.map_or(Duration::from_secs(6), |it| Duration::from_secs(60 * it)));
 }
 
 #[test]
-#[ignore = "takes minutes: make soak"]
-fn soak_kills() {
-    let seed = variable("OBSERVATORY_SOAK_SEED").unwrap_or_else(|| days_ago(0));
-    torture(variable("OBSERVATORY_SOAK_ROUNDS").unwrap_or(500), seed);
+fn kills_lose_nothing_and_count_nothing_twice() {
+    let rounds = variable("OBSERVATORY_SOAK_ROUNDS").unwrap_or(ROUNDS);
+    torture(rounds, variable("OBSERVATORY_SOAK_SEED").unwrap_or(0x5eed));
 }
