@@ -236,17 +236,6 @@ impl Store {
         self.shared.check(bytes)
     }
 
-    /// The names of all tables.
-    #[must_use]
-    pub fn tables(&self) -> Vec<String> {
-        let names = self.db.tree_names().into_iter();
-        let own = |it: &sled::IVec| **it != *self.db.name();
-        let text = |it: sled::IVec| String::from_utf8(it.to_vec()).ok();
-        let mut res: Vec<_> = names.filter(own).filter_map(text).collect();
-        res.sort();
-        res
-    }
-
     /// Blocks until everything applied so far is on disk: written, and synced as a power cut needs it.
     ///
     /// # Errors

@@ -13,11 +13,11 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     rc::Rc,
-    time::Duration,
 };
 
 /// Take a backup of a running server.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |it| it.default_value("60").help("Seconds that the server may be silent")))]
 #[command(after_help = "\
 The backup is one file, as of one moment; the server goes on meanwhile. It holds all events, the metrics, and the tokens as hashes: keep it as safe as the data directory. It needs a token with the role admin, if the server asks for one.
 
@@ -53,13 +53,11 @@ pub(super) struct Restore {
     verify: bool,
 }
 
-/// A server that says nothing for so long is not waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Takes a backup.
 pub(super) fn take(args: &Take, session: &mut Session) -> Result<(), Error> {
-    let client = Client::patient(&args.server, session, PATIENCE)?;
+    let client = Client::new(&args.server, session)?;
     let path = destination(args.output.as_deref(), session);
     let part = beside(&path);
     let taken = download(&client, &part, session).and_then(|bytes| {
