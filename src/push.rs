@@ -9,11 +9,13 @@ mod family;
 mod open_metrics;
 mod path;
 mod protobuf;
+mod raw;
 mod text;
 mod wire;
 
 pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
 pub use path::{Grouping, Options, PathError, grouping, is_push};
+pub use raw::{RawError, RawFamily, RawMetric, raw_families};
 
 /// What a body may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

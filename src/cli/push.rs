@@ -8,7 +8,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
-use std::io::Read as _;
 
 /// Push metrics to a group, to a server or to any Pushgateway.
 #[derive(Debug, clap::Args)]
@@ -41,8 +40,7 @@ pub(super) struct Args {
 }
 
 /// What may stand in a path as it is.
-const PLAIN: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Pushes what `args` say.
 pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
@@ -112,9 +110,9 @@ fn body(metrics: &[String], session: &mut Session) -> Result<String, Error> {
     }
     let mut text = String::new();
     for metric in metrics {
-        let (name, value) = metric.rsplit_once('=').ok_or_else(|| {
-            Error::Usage(format!("expected NAME=VALUE or -, found `{metric}`"))
-        })?;
+        let (name, value) = metric
+            .rsplit_once('=')
+            .ok_or_else(|| Error::Usage(format!("expected NAME=VALUE or -, found `{metric}`")))?;
         if value == "now" {
             let millis = telemetry::unix_millis();
             text.push_str(&format!("{name} {}.{:03}\n", millis / 1000, millis % 1000));
@@ -157,7 +155,16 @@ mod tests {
 
     #[test]
     fn metrics_become_a_push() {
-        let arguments = ["--job", "a b", "--grouping", "path=x/y", "--grouping", "e=", "rows{t=\"1\"}=42", "n=-1e3"];
+        let arguments = [
+            "--job",
+            "a b",
+            "--grouping",
+            "path=x/y",
+            "--grouping",
+            "e=",
+            "rows{t=\"1\"}=42",
+            "n=-1e3",
+        ];
         let (code, _, requests) = push(&arguments, "", ok());
         assert_eq!(code, 0);
         let line = "POST /metrics/job/a%20b/path@base64/eC95=/e@base64/= HTTP/1.1\r\n";
@@ -174,7 +181,8 @@ mod tests {
 
     #[test]
     fn text_is_passed_on_with_its_line_ends_mended() {
-        let (code, _, requests) = push(&["--job", "j", "--put", "-"], "# TYPE m gauge\r\nm 1", ok());
+        let (code, _, requests) =
+            push(&["--job", "j", "--put", "-"], "# TYPE m gauge\r\nm 1", ok());
         assert_eq!(code, 0);
         assert!(requests[0].starts_with("PUT /metrics/job/j HTTP"), "{}", requests[0]);
         assert!(requests[0].ends_with("\r\n\r\n# TYPE m gauge\nm 1\n"), "{}", requests[0]);

@@ -40,6 +40,11 @@ impl<'a> Wire<'a> {
         self.0.is_empty()
     }
 
+    /// What was taken off until only `rest` was left.
+    pub(super) fn until(&self, rest: &Self) -> &'a [u8] {
+        self.0.get(..self.0.len().saturating_sub(rest.0.len())).unwrap_or_default()
+    }
+
     /// The next number.
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0_u64;

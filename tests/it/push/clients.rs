@@ -81,8 +81,13 @@ fn prometheus_honours_the_labels_that_were_pushed() {
         let server = Server::start_with_rules("metrics: []\n", Settings::new());
         let body = b"# TYPE took_seconds histogram\ntook_seconds_bucket{le=\"1\"} 1\ntook_seconds_count 2\ntook_seconds_sum 3\nlast_success 7\n";
         server.client().post("/metrics/job/backup/instance/db", "text/plain", body).expect(200);
-        server.client().post("/metrics/job/no_instance", "text/plain", b"last_success 8\n").expect(200);
-        let Some(prometheus) = Prometheus::start_honouring_labels(peer, server.addr) else { continue };
+        server
+            .client()
+            .post("/metrics/job/no_instance", "text/plain", b"last_success 8\n")
+            .expect(200);
+        let Some(prometheus) = Prometheus::start_honouring_labels(peer, server.addr) else {
+            continue;
+        };
         let value = |promql: &str, expected: f64| {
             let found = prometheus.eventually(promql, |it| (it - expected).abs() < 1e-9);
             assert!((found - expected).abs() < 1e-9);
@@ -94,9 +99,11 @@ fn prometheus_honours_the_labels_that_were_pushed() {
         value("time() - push_time_seconds{job=\"backup\"} < bool 600", 1.0);
         // A metric that is pushed again later is the same series.
         server.client().post("/metrics/job/backup/instance/db", "text/plain", b"last_success 9\n");
-        eventually(Duration::from_secs(30), || match prometheus.query("last_success{job=\"backup\"}").as_slice() {
-            [(_, value)] if (value - 9.0).abs() < 1e-9 => Ok(()),
-            other => Err(format!("{other:?}")),
+        eventually(Duration::from_secs(30), || {
+            match prometheus.query("last_success{job=\"backup\"}").as_slice() {
+                [(_, value)] if (value - 9.0).abs() < 1e-9 => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
         });
         assert_eq!(prometheus.target()["health"], "up");
     }

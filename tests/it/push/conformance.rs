@@ -36,17 +36,42 @@ struct Step {
 const OURS: &[(&str, usize, &str, &str)] = &[
     ("B04", 1, "400 job name is required", "a push without a job is told so, not redirected"),
     ("B04", 2, "400 job name is required", "a push without a job is told so"),
-    ("B06", 1, "200", "a redirect loses the push with most clients: it is stored where it would lead"),
+    (
+        "B06",
+        1,
+        "200",
+        "a redirect loses the push with most clients: it is stored where it would lead",
+    ),
     ("B06", 2, "200", "a redirect loses the push with most clients"),
-    ("B06", 3, "200 | m{instance=\"\",job=\"j\"} 1 | m{instance=\"\",job=\"j\",path=\"x\"} 1", "both were stored"),
+    (
+        "B06",
+        3,
+        "200 | m{instance=\"\",job=\"j\"} 1 | m{instance=\"\",job=\"j\",path=\"x\"} 1",
+        "both were stored",
+    ),
     ("B07", 1, "200", "dots are values like any other"),
-    ("B07", 3, "200 | m{a=\"..\",b=\"\",instance=\"\",job=\"j\"} 1 | m{instance=\"\",job=\"j\",path=\"..\"} 1", "both were stored"),
+    (
+        "B07",
+        3,
+        "200 | m{a=\"..\",b=\"\",instance=\"\",job=\"j\"} 1 | m{instance=\"\",job=\"j\",path=\"..\"} 1",
+        "both were stored",
+    ),
     ("B09", 1, "200", "an encoded slash is part of the value"),
     ("B18", 4, "200", "HEAD is GET without the body"),
     ("B18", 5, "405 Method Not Allowed", "and Allow names HEAD"),
-    ("D13", 2, "200 | m_total{instance=\"\",job=\"j\"} 1", "OpenMetrics is read as what it is: m_created is not a series"),
+    (
+        "D13",
+        2,
+        "200 | m_total{instance=\"\",job=\"j\"} 1",
+        "OpenMetrics is read as what it is: m_created is not a series",
+    ),
     ("D13", 3, "400 OpenMetrics parsing error in line 1", "an exemplar needs a counter"),
-    ("D26", 1, "400 text format parsing error in line 2: count of summary \"s\"", "a count that is none is refused, not mangled"),
+    (
+        "D26",
+        1,
+        "400 text format parsing error in line 2: count of summary \"s\"",
+        "a count that is none is refused, not mangled",
+    ),
     ("D26", 2, "200", "nothing was stored"),
     ("E03", 1, "415", "an encoding that cannot be undone is said to be so"),
     ("E03", 3, "200", "x-gzip is gzip"),
@@ -58,21 +83,51 @@ const OURS: &[(&str, usize, &str, &str)] = &[
     ("F13", 3, "200 | zzz{instance=\"\",job=\"zz\"} 1", "the page is there"),
     ("F15", 1, "413", "an announced size is not believed; theirs dies"),
     ("G07", 2, "200", "there are no go_* metrics of ours to collide with"),
-    ("G08", 1, "400 pushed metrics are invalid or inconsistent with existing metrics: ", "own names are reserved from the start"),
+    (
+        "G08",
+        1,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: ",
+        "own names are reserved from the start",
+    ),
     ("G08", 2, "200", "so the page is there"),
     ("G08", 3, "200", "and so are other pushes"),
-    ("G10", 1, "400 pushed metrics are invalid or inconsistent with existing metrics: ", "a page with two le labels cannot be read"),
+    (
+        "G10",
+        1,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: ",
+        "a page with two le labels cannot be read",
+    ),
     ("G10", 2, "200", "so the page can be read"),
     ("G11", 2, "400 the value of label \"job\" is not UTF-8", "nothing is stored of such a group"),
     ("G11", 3, "200 | m{instance=\"\",job=\"ok\"} 1", "so the page is there"),
     ("G11", 4, "200", "and so are other pushes"),
     ("G11", 6, "200 | m{instance=\"\",job=\"ok\"} 2", "the second push was taken"),
-    ("G13", 2, "400 pushed metrics are invalid or inconsistent with existing metrics: ", "for Prometheus an empty label is no label: one of the two would be lost"),
+    (
+        "G13",
+        2,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: ",
+        "for Prometheus an empty label is no label: one of the two would be lost",
+    ),
     ("G13", 3, "200 | m{instance=\"\",job=\"j\"} 1", "so there is one"),
-    ("G14", 1, "400 improper label name \"U______x\"", "reserved names are seen through their escapes; nothing is stored"),
+    (
+        "G14",
+        1,
+        "400 improper label name \"U______x\"",
+        "reserved names are seen through their escapes; nothing is stored",
+    ),
     ("G14", 2, "200", "so the page is there"),
-    ("H06", 4, "200 | push_failure_time_seconds{instance=\"\",job=\"j\"} 0", "nobody can push a failure time"),
-    ("I01", 5, "200 | m{instance=\"\",job=\"j\"} 1", "what disagrees is left out, and the page is there"),
+    (
+        "H06",
+        4,
+        "200 | push_failure_time_seconds{instance=\"\",job=\"j\"} 0",
+        "nobody can push a failure time",
+    ),
+    (
+        "I01",
+        5,
+        "200 | m{instance=\"\",job=\"j\"} 1",
+        "what disagrees is left out, and the page is there",
+    ),
     ("K10", 3, "405 Method Not Allowed", "and Allow names HEAD"),
     ("K10", 4, "200", "HEAD is GET without the body"),
     ("L01", 1, "200", "OpenMetrics is given to who asks for it"),
@@ -223,8 +278,11 @@ fn canonical(line: &str) -> String {
         _ => "<TS>".to_owned(),
     };
     let Some((name, labels)) = series.split_once('{') else { return format!("{series} {value}") };
-    let mut labels: Vec<_> =
-        labels.trim_end_matches('}').split_inclusive("\",").map(|it| it.trim_end_matches(',')).collect();
+    let mut labels: Vec<_> = labels
+        .trim_end_matches('}')
+        .split_inclusive("\",")
+        .map(|it| it.trim_end_matches(','))
+        .collect();
     labels.sort_unstable();
     format!("{name}{{{}}} {value}", labels.join(","))
 }
