@@ -81,6 +81,9 @@ struct Tally {
     refused: usize,
 }
 
+/// Seconds by which a time may differ that went through a number of seconds.
+const ROUNDING: f64 = 0.001;
+
 const PUSHED: &str = "push_time_seconds";
 const FAILED: &str = "push_failure_time_seconds";
 
@@ -100,7 +103,7 @@ async fn import(source: &Client, target: &Client, session: &mut Session) -> Resu
     let here: HashMap<&Labels, f64> = here.iter().map(|it| (&it.labels, it.pushed())).collect();
     let mut tally = Tally::default();
     for group in &groups {
-        if here.get(&group.labels).is_some_and(|it| *it >= group.pushed) {
+        if here.get(&group.labels).is_some_and(|it| *it >= group.pushed - ROUNDING) {
             tally.newer += 1;
             continue;
         }

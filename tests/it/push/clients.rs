@@ -10,7 +10,7 @@ use std::{
 const TOKEN: &str = "secret-of-the-clients";
 
 fn server() -> Server {
-    Server::start_with_rules("metrics: []\n", Settings::new().token(TOKEN))
+    Server::start_with_rules("version: 1\n", Settings::new().token(TOKEN))
 }
 
 #[track_caller]
@@ -78,7 +78,7 @@ fn curl_pushes() {
 #[test]
 fn prometheus_honours_the_labels_that_were_pushed() {
     for peer in Peer::ALL {
-        let server = Server::start_with_rules("metrics: []\n", Settings::new());
+        let server = Server::start_with_rules("version: 1\n", Settings::new());
         let body = b"# TYPE took_seconds histogram\ntook_seconds_bucket{le=\"1\"} 1\ntook_seconds_count 2\ntook_seconds_sum 3\nlast_success 7\n";
         server.client().post("/metrics/job/backup/instance/db", "text/plain", body).expect(200);
         server

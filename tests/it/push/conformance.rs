@@ -134,22 +134,29 @@ const OURS: &[(&str, usize, &str, &str)] = &[
     ("L01", 3, "200", "protobuf as text, which nobody scrapes, is not written"),
 ];
 
-/// Cases in which a real Pushgateway of the system (1.5) answers something else than a current one.
+/// Cases in which a current Pushgateway of Debian's differs from the recorded one.
+const CURRENT: &[(&str, &str)] = &[
+    ("B07", "built with a Go that redirects encoded dots as well"),
+    ("G08", "its own counters are there from the start"),
+];
+
+/// Cases in which that of the system (1.5) differs.
 const OLD: &[(&str, &str)] = &[
-    ("B04", "301 and 307"),
-    ("B06", "301"),
-    ("B07", "301"),
-    ("D08", "texts"),
+    ("B07", "built with a Go that redirects encoded dots as well"),
+    ("D08", "other texts"),
     ("D10", "no quoted names"),
     ("D16", "no float histograms"),
-    ("D17", "no check of negative counts"),
+    ("D17", "negative counts are taken"),
     ("D22", "no escaped quote in HELP"),
+    ("E01", "the encoding in lower case only"),
     ("E04", "no snappy"),
     ("F12", "names are checked"),
-    ("F13", "the page fails"),
+    ("F13", "another answer to a page that it cannot show"),
     ("F16", "an older protobuf"),
-    ("G08", "another set of own metrics"),
-    ("G11", "the page is given"),
+    ("G02", "no help text where one group has none"),
+    ("G08", "its own counters are there from the start"),
+    ("G11", "another answer to a page that it cannot show"),
+    ("L01", "content types without an escaping"),
 ];
 
 fn cases() -> Vec<Case> {
@@ -224,7 +231,10 @@ impl Step {
     /// What is not as a Pushgateway answers; empty if all is.
     fn differences(&self, response: &Response) -> Vec<String> {
         let mut res = Vec::new();
-        if response.status != self.status {
+        // Which one depends on the Go that built it.
+        let redirects = [301, 307];
+        let moved = redirects.contains(&response.status) && redirects.contains(&self.status);
+        if response.status != self.status && !moved {
             res.push(format!("status {}", response.status));
         }
         for (name, expected) in &self.expected {
@@ -271,7 +281,7 @@ fn canonical(line: &str) -> String {
     if line.starts_with('#') {
         return line.to_owned();
     }
-    let (series, value) = line.rsplit_once(' ').unwrap();
+    let Some((series, value)) = line.rsplit_once(' ') else { return line.to_owned() };
     let time = series.starts_with("push_") && value != "0";
     let value = match value.parse::<f64>() {
         Ok(it) if !time => it.to_string(),
@@ -319,21 +329,20 @@ fn ours_answers_as_a_pushgateway_but_for_what_is_meant() {
     for case in cases() {
         by_flags.entry(case.flags.clone()).or_default().push(case);
     }
-    let meant: BTreeMap<_, _> = OURS.iter().map(|it| ((it.0, it.1), it.2)).collect();
     let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
     for (flags, cases) in by_flags {
         let settings = flags.iter().fold(Settings::new(), |acc, it| acc.flag(it));
-        let server = Server::start_with_rules("metrics: []\n", settings);
+        let server = Server::start_with_rules("version: 1\n", settings);
         for case in cases {
             delete_all(server.addr);
             for (step, response, found) in replay(&case, server.addr) {
-                let key = (case.id.as_str(), step);
-                let expected = meant.get_key_value(&key);
-                match (expected, response) {
-                    (Some((key, expected)), Some(it)) if is_ours(&it, expected) => {
-                        seen.insert(*key);
+                let meant = OURS.iter().position(|it| it.0 == case.id && it.1 == step);
+                let good = meant.zip(response.as_ref()).filter(|(at, it)| is_ours(it, OURS[*at].2));
+                match good {
+                    Some((at, _)) => {
+                        seen.insert(at);
                     }
-                    (_, response) => {
+                    None => {
                         let text = response.map(|it| it.text()).unwrap_or_default();
                         wrong.push(format!("{} step {step}: {found:#?}\n{text}", case.id));
                     }
@@ -341,7 +350,8 @@ fn ours_answers_as_a_pushgateway_but_for_what_is_meant() {
             }
         }
     }
-    let unseen: Vec<_> = meant.keys().filter(|it| !seen.contains(*it)).collect();
+    let unseen = OURS.iter().enumerate().filter(|(at, _)| !seen.contains(at));
+    let unseen: Vec<_> = unseen.map(|(_, it)| (it.0, it.1)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(unseen.is_empty(), "these are as with a Pushgateway: {unseen:?}");
 }
@@ -365,26 +375,31 @@ fn delete_all(addr: SocketAddr) {
 
 #[test]
 fn a_current_pushgateway_answers_as_the_cases_say() {
-    check_real(Peer::Current, &[]);
+    check_real(Peer::Current, CURRENT);
 }
 
 #[test]
 fn the_pushgateway_of_the_system_answers_as_the_cases_say_but_for_its_age() {
-    let old: Vec<&str> = OLD.iter().map(|it| it.0).collect();
-    check_real(Peer::System, &old);
+    check_real(Peer::System, OLD);
 }
 
 #[track_caller]
-fn check_real(peer: Peer, different: &[&str]) {
+fn check_real(peer: Peer, different: &[(&str, &str)]) {
     let Some(program) = peer.program() else { return };
-    let mut wrong = Vec::new();
+    let (mut wrong, mut same) = (Vec::new(), Vec::new());
     // It dies of F15, and would be in nobody's way; but it takes all memory first.
-    for case in cases().iter().filter(|it| it.id != "F15" && !different.contains(&it.id.as_str())) {
+    for case in cases().iter().filter(|it| it.id != "F15") {
         // A flag that it does not know is of a later version.
         let Some(gateway) = Pushgateway::start(&program, &case.flags) else { continue };
-        for (step, _, found) in replay(case, gateway.addr) {
+        let found = replay(case, gateway.addr);
+        let meant = different.iter().any(|it| it.0 == case.id);
+        if meant && found.is_empty() {
+            same.push(case.id.clone());
+        }
+        for (step, _, found) in found.into_iter().filter(|_| !meant) {
             wrong.push(format!("{} step {step}: {found:#?}", case.id));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(same.is_empty(), "these are as the cases say: {same:?}");
 }

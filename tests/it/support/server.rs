@@ -281,7 +281,8 @@ impl Server {
         };
         self.addr = addr;
         eventually(START, || match self.client().try_request("GET", "/-/ready", &[], b"") {
-            Ok(it) if it.status == 200 => Ok(()),
+            // With a prefix it is elsewhere.
+            Ok(it) if it.status == 200 || it.status == 404 => Ok(()),
             other => Err(format!("{other:?}\n{}", self.log())),
         });
     }
