@@ -11,7 +11,7 @@ pub(super) enum Command {
     /// Report everything that is wrong with a configuration file
     Check(Check),
     /// Print the settings in force
-    Show(Show),
+    Show(Box<Show>),
 }
 
 #[derive(Debug, clap::Args)]

@@ -77,7 +77,7 @@ fn write_groups(out: &mut String, groups: &[Arc<Group>], first: bool) {
 
 fn write_group(out: &mut String, group: &Group) {
     out.push_str("{\"labels\":");
-    object(out, group.labels().map(|(name, value)| (name, value)));
+    object(out, group.labels());
     out.push_str(",\"last_push_successful\":");
     out.push_str(if group.last_push_successful() { "true" } else { "false" });
     let own = [

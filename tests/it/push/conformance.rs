@@ -143,7 +143,6 @@ const CURRENT: &[(&str, &str)] = &[
 /// Cases in which that of the system (1.5) differs.
 const OLD: &[(&str, &str)] = &[
     ("B07", "built with a Go that redirects encoded dots as well"),
-    ("D08", "other texts"),
     ("D10", "no quoted names"),
     ("D16", "no float histograms"),
     ("D17", "negative counts are taken"),
@@ -151,11 +150,7 @@ const OLD: &[(&str, &str)] = &[
     ("E01", "the encoding in lower case only"),
     ("E04", "no snappy"),
     ("F12", "names are checked"),
-    ("F13", "another answer to a page that it cannot show"),
-    ("F16", "an older protobuf"),
-    ("G02", "no help text where one group has none"),
     ("G08", "its own counters are there from the start"),
-    ("G11", "another answer to a page that it cannot show"),
     ("L01", "content types without an escaping"),
 ];
 
@@ -387,8 +382,8 @@ fn the_pushgateway_of_the_system_answers_as_the_cases_say_but_for_its_age() {
 fn check_real(peer: Peer, different: &[(&str, &str)]) {
     let Some(program) = peer.program() else { return };
     let (mut wrong, mut same) = (Vec::new(), Vec::new());
-    // It dies of F15, and would be in nobody's way; but it takes all memory first.
-    for case in cases().iter().filter(|it| it.id != "F15") {
+    // It dies of F15, but takes all memory first; which help text it shows in G02 is a matter of luck.
+    for case in cases().iter().filter(|it| !["F15", "G02"].contains(&it.id.as_str())) {
         // A flag that it does not know is of a later version.
         let Some(gateway) = Pushgateway::start(&program, &case.flags) else { continue };
         let found = replay(case, gateway.addr);
