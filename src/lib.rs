@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod rules;
 pub mod selector;
+pub mod services;
 pub mod shutdown;
 pub mod sources;
 pub mod store;

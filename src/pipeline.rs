@@ -300,11 +300,14 @@ impl Pipeline {
         let queued = self.queue(events, received);
         let own = Arc::clone(&self.inner.own);
         async move {
-            let Waiting { ids, answer } = queued?;
-            let duplicates = match answer {
+            let Waiting { ids, stored, answer } = queued?;
+            let mut duplicates = match answer {
                 Some(it) => it.await.unwrap_or(Err(SubmitError::Stopping))?,
                 None => Vec::new(),
             };
+            if !stored.is_empty() {
+                duplicates = among_all(&stored, &duplicates, ids.len());
+            }
             own.ingested(ids.len() - duplicates.len(), duplicates.len(), started.elapsed());
             let is_duplicate = |at: &usize| duplicates.binary_search(at).is_ok();
             let receipt = |(at, id)| Receipt { id, duplicate: is_duplicate(&at) };
@@ -315,26 +318,32 @@ impl Pipeline {
     fn queue(&self, events: Vec<NewEvent<'_>>, received: Time) -> Result<Waiting, SubmitError> {
         let inner = &self.inner;
         if events.is_empty() {
-            return Ok(Waiting { ids: Vec::new(), answer: None });
+            return Ok(Waiting { ids: Vec::new(), stored: Vec::new(), answer: None });
         }
         // Refuse before the work is done: an overload must be cheap.
         if inner.queued.is_full() {
             inner.own.refused();
             return Err(SubmitError::Full);
         }
+        let stored = self.stored(&events)?;
         let rules = inner.rules.load_full();
         let (reply, answer) = oneshot::channel();
         let mut prepared = Prepared::for_events(events.len());
         let mut ids = Vec::with_capacity(events.len());
-        for event in events {
+        for (at, event) in events.into_iter().enumerate() {
             let event = event.accept(received, || inner.ids.next(received));
-            prepared.push(&event, &rules, inner.journal.id_key());
+            if stored.binary_search(&at).is_err() {
+                prepared.push(&event, &rules, inner.journal.id_key());
+            }
             ids.push(match event.id {
                 EventId::Given(it) => EventId::Given(it.into_owned().into()),
                 EventId::Generated(it) => EventId::Generated(it),
             });
         }
         let Prepared { mut segments, updates, parts } = prepared;
+        if parts.is_empty() {
+            return Ok(Waiting { ids, stored, answer: None });
+        }
         segments.iter_mut().for_each(Segment::pack);
         let size = segments.iter().map(Segment::size_bytes).sum::<usize>() + updates.text.len();
         let Some(place) = Queued::enter(&inner.queued, size) else {
@@ -344,13 +353,33 @@ impl Pipeline {
         let received_ms = received.as_millis();
         let append = Append { segments, updates, parts, rules, received_ms, reply, _place: place };
         match inner.queue.try_send(Command::Append(Box::new(append))) {
-            Ok(()) => Ok(Waiting { ids, answer: Some(answer) }),
+            Ok(()) => Ok(Waiting { ids, stored, answer: Some(answer) }),
             Err(mpsc::TrySendError::Full(_)) => {
                 inner.own.refused();
                 Err(SubmitError::Full)
             }
             Err(mpsc::TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
         }
+    }
+
+    /// The positions of the events that come back with the id that this server gave them, ascending.
+    fn stored(&self, events: &[NewEvent<'_>]) -> Result<Vec<usize>, SubmitError> {
+        let mut positions = Vec::new();
+        let mut ids = Vec::new();
+        for (at, event) in events.iter().enumerate() {
+            if let Some(id) = event.id.as_deref().filter(|it| EventId::is_ours(it)) {
+                positions.push(at);
+                ids.push((EventId::parse(id), event.source.as_ref()));
+            }
+        }
+        if ids.is_empty() {
+            return Ok(positions);
+        }
+        let held = self.inner.journal.holds(&ids);
+        let held = held.map_err(|it| SubmitError::Store(it.to_string().into()))?;
+        let mut held = held.into_iter();
+        positions.retain(|_| held.next().unwrap_or(false));
+        Ok(positions)
     }
 
     /// The journal's read side.
@@ -417,10 +446,26 @@ fn dedup_window(config: &Config, rules: &RuleSet) -> journal::DedupConfig {
     journal::DedupConfig { window: window.unwrap_or(config.dedup.window), ..config.dedup }
 }
 
-/// A batch that was queued: its ids, and where its answer comes; none for an empty batch.
+/// The positions of duplicates in a batch of `n` events: those that are stored, and of the others those
+/// at the positions that `others` says.
+fn among_all(stored: &[usize], others: &[usize], n: usize) -> Duplicates {
+    let mut other = 0;
+    let mut is_duplicate = |at: &usize| {
+        if stored.binary_search(at).is_ok() {
+            return true;
+        }
+        other += 1;
+        others.binary_search(&(other - 1)).is_ok()
+    };
+    (0..n).filter(|it| is_duplicate(it)).collect()
+}
+
+/// A batch that was queued: its ids, the positions of events that are stored already, and where its
+/// answer comes; none if there is nothing to store.
 #[derive(Debug)]
 struct Waiting {
     ids: Vec<EventId<'static>>,
+    stored: Vec<usize>,
     answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
 }
 

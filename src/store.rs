@@ -293,6 +293,16 @@ impl Table {
         Ok(())
     }
 
+    /// Removes `key`, if it is there: visible at once, on disk after the next flush.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.0.remove(key)?;
+        Ok(())
+    }
+
     /// Applies `batch`: whole or not at all, visible at once, on disk after the next flush.
     ///
     /// # Errors

@@ -18,6 +18,12 @@ mod auth;
 mod durability;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
+// What the journal is asked: lists, figures.
+mod asking;
+// Exports: whole or visibly broken off, in constant memory.
+mod exports;
+// The logs of services, as an older service has them.
+mod logs;
 // Real Prometheus servers scrape every format and answer PromQL.
 mod prometheus;
 // Rules: check, test, explain, reload.
