@@ -37,11 +37,7 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -103,12 +99,7 @@ struct Inner {
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    /// Held by the replay that is under way.
-    replaying: Mutex<()>,
-    backfills: replay::Backfills,
-    wake: replay::Wake,
-    /// Whether what goes on in the background is to be given up.
-    stopping: AtomicBool,
+    replays: replay::Replays,
 }
 
 /// What happened to a submitted batch: it is durable and visible.
@@ -247,7 +238,7 @@ impl Pipeline {
             .spawn(move || writer.run(&commands))?;
         let merger =
             thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
-        let (wake, woken) = replay::Wake::new();
+        let (replays, woken) = replay::Replays::new();
         let res = Self {
             inner: Arc::new(Inner {
                 queue,
@@ -266,15 +257,10 @@ impl Pipeline {
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
                 threads: Mutex::new(vec![writer, merger]),
-                replaying: Mutex::default(),
-                backfills: replay::Backfills::default(),
-                wake,
-                stopping: AtomicBool::new(false),
+                replays,
             }),
         };
-        let backfills = replay::start_backfills(Arc::downgrade(&res.inner), woken)?;
-        res.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(backfills);
-        res.inner.wake.ring();
+        res.start_backfills(woken)?;
         Ok(res)
     }
 
@@ -422,8 +408,7 @@ impl Pipeline {
 
     /// Commits what is queued, stores a snapshot and waits for the threads to end.
     pub async fn stop(&self) {
-        self.inner.stopping.store(true, Ordering::Relaxed);
-        self.inner.wake.ring();
+        self.inner.replays.stop();
         let pipeline = self.clone();
         let stopped = tokio::task::spawn_blocking(move || {
             // The queue may be full: this waits for a place, which is fine where nothing else does.
