@@ -11,8 +11,11 @@ BENCH ?= all
 HISTORY_PYTHON ?= python3
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
+# Rounds of kill -9, and minutes of ingest against retention.
+SOAK_ROUNDS ?= 500
+SOAK_MINUTES ?= 5
 
-.PHONY: help run build test lint fmt bench fuzz clean
+.PHONY: help run build test lint fmt bench fuzz soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -40,6 +43,9 @@ bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_MINUTES
+	scripts/soak.sh $(SOAK_ROUNDS) $(SOAK_MINUTES)
 
 clean: ## remove build output, unpacked peers and test tools
 	rm -rf target peers .venv-test

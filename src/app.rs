@@ -1,5 +1,7 @@
 //! The composition root: builds every component bottom-up, and stops them top-down.
 
+pub mod verify;
+
 use crate::config::Settings;
 use crate::http;
 use crate::pipeline;
@@ -142,9 +144,12 @@ impl App {
             let pipeline = self.pipeline.clone();
             tokio::spawn(async move { pipeline.watch_rules(interval).await })
         });
+        let pipeline = self.pipeline.clone();
+        let keeping = tokio::spawn(async move { pipeline.keep().await });
         shutdown.await;
         tracing::info!("draining");
         reloads.abort();
+        keeping.abort();
         if let Some(it) = watch {
             it.abort();
         }

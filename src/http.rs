@@ -15,6 +15,7 @@ mod health;
 mod home;
 mod instruments;
 mod logs;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod openmetrics;

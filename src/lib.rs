@@ -4,6 +4,7 @@
 //! (`docs/ARCHITECTURE.md`).
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod codec;
 pub mod config;

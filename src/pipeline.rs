@@ -12,16 +12,20 @@
 
 mod answers;
 mod chronicle;
+mod keeper;
 mod own;
 mod queue;
 mod reload;
 mod replay;
+mod retention;
 mod scrape;
 mod writer;
 
 pub use chronicle::{Chronicle, ChronicleError};
+pub use keeper::{Hold, PruneError, Pruned};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
+pub use retention::{Class, ParseClassError, Retention, Wanted};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
@@ -64,6 +68,8 @@ pub struct Config {
     pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
+    /// How long events are kept.
+    pub retention: Retention,
 }
 
 /// When a submission is answered.
@@ -98,6 +104,7 @@ struct Inner {
     own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
+    keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     replays: replay::Replays,
 }
@@ -129,9 +136,28 @@ pub enum SubmitError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The disk is full: the same request is taken as soon as there is room.
+    #[error(
+        "the server's disk is full: {free} bytes are free and {needed} are needed; nothing of this request was accepted, send it again when there is room"
+    )]
+    NoSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
     /// The store cannot be written.
     #[error("the store cannot be written: {0}")]
     Store(Arc<str>),
+}
+
+impl From<&StoreError> for SubmitError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Full { free, needed, .. } => Self::NoSpace { free: *free, needed: *needed },
+            other => Self::Store(other.to_string().into()),
+        }
+    }
 }
 
 /// Why the pipeline could not be opened.
@@ -189,6 +215,7 @@ impl Default for Config {
             max_label_bytes: 128,
             page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -226,6 +253,8 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
+        let retention = config.retention.clone();
+        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
         let writer = writer::Writer::new(
             config,
             store,
@@ -256,6 +285,7 @@ impl Pipeline {
                 own,
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
+                keeper,
                 threads: Mutex::new(vec![writer, merger]),
                 replays,
             }),
@@ -275,8 +305,9 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The queue is full, the server is stopping, or the store cannot be written. Nothing was accepted
-    /// then, except that a store that failed between writing and flushing may have kept it.
+    /// The queue or the disk is full, the server is stopping, or the store cannot be written. Nothing was
+    /// accepted then, except that a store that failed between writing and flushing may have kept it; it takes
+    /// nothing more until the next start, which finds out.
     pub fn submit(
         &self,
         events: Vec<NewEvent<'_>>,
@@ -384,6 +415,7 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.inner.own.register(registry);
         self.inner.metrics.register(registry);
+        self.inner.keeper.register(registry);
         registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 

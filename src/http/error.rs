@@ -131,6 +131,12 @@ impl ApiError {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// The disk is full; the client should come back when somebody may have made room.
+    fn insufficient_storage(message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("10"))
+    }
+
     /// We failed. The client learns only that.
     pub(super) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let mut res =
@@ -219,6 +225,7 @@ impl From<SubmitError> for ApiError {
                 Self::unavailable("queue_full", "the queue is full: try again in a moment")
             }
             SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping"),
+            SubmitError::NoSpace { .. } => Self::insufficient_storage(error),
             SubmitError::Store(_) => {
                 let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
                 res.0.source = Some(Box::new(error));
@@ -245,6 +252,9 @@ impl From<TokenError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "conflict", error)
             }
             TokenError::NotFound(_) => Self::not_found(error),
+            TokenError::Store(it) if it.is_full() => Self::insufficient_storage(
+                "the server's disk is full: nothing was changed; make room and try again",
+            ),
             error => Self::internal(error),
         }
     }

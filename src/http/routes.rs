@@ -4,8 +4,8 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, export, health, home, logs, metrics, openapi, openmetrics, replay, rules,
-    services, status, summary, tokens,
+    admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, replay,
+    rules, services, status, summary, tokens,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -41,6 +41,8 @@ pub(super) enum Rendering {
     Wrapped,
     /// Status as health word, version and uptime.
     Brief,
+    /// What was done as a word and a sentence.
+    Success,
 }
 
 const GET: &[Method] = &[Method::GET];
@@ -237,6 +239,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(status::status(it)),
         aliases: &[("/api/status", Rendering::Brief)],
         summary: "Say what is running, since when and with which settings",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/maintenance/prune",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(maintenance::prune(it)),
+        aliases: &[("/control/prune", Rendering::Success)],
+        summary: "Forget events that are too old",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/maintenance/backup",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(maintenance::backup(it)),
+        aliases: &[],
+        summary: "Get a backup of everything, as one file",
     },
     Route {
         methods: GET,

@@ -75,10 +75,11 @@ fn every_route_and_every_role() {
             | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
                 [401, 401, 403, 200, 200, 200]
             }
-            ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _) => {
-                [401, 401, 403, 403, 200, 200]
+            ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
+            | ("/api/v1/maintenance/prune", _) => [401, 401, 403, 403, 200, 200],
+            ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _) => {
+                [401, 401, 403, 403, 403, 200]
             }
-            ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
         };
         for method in route.methods {

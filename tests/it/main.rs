@@ -16,6 +16,16 @@ mod first_event;
 mod auth;
 // What was acknowledged survives kill -9, a restart and a second process.
 mod durability;
+// kill -9 at any moment, with everything under way that there is.
+mod torture;
+// A backup of a running server, and a server on what was restored.
+mod backup;
+// Old events go, and nothing else.
+mod retention;
+// A disk that is full, cannot be written or has changed.
+mod disk;
+// Whatever changes in the stored files is told, and can be repaired.
+mod verify;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
 // What the journal is asked: lists, figures.
