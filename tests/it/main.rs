@@ -16,6 +16,8 @@ mod first_event;
 mod auth;
 // What was acknowledged survives kill -9, a restart and a second process.
 mod durability;
+// What hostile clients can make the server use.
+mod bounds;
 // A disk that is full, cannot be written or has changed.
 mod disk;
 // Whatever changes in the stored files is told, and can be repaired.
