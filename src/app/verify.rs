@@ -305,3 +305,6 @@ impl Out<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
