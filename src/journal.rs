@@ -16,6 +16,7 @@
 //! blocks are merged in the background into sealed ones of some thousand events, a chunk of columns for
 //! each type, so that questions and pruning touch only the types that they are about (`merge`, `seal`).
 
+mod arrivals;
 mod block;
 mod chunk;
 mod column;
@@ -23,11 +24,14 @@ mod count;
 mod dedup;
 mod filter;
 mod find;
+mod forgotten;
 mod header;
+mod holds;
 mod ids;
 mod index;
 mod ints;
 mod kinds;
+mod load;
 mod merge;
 mod ordered;
 mod pack;
@@ -38,14 +42,16 @@ mod scan;
 mod seal;
 mod segment;
 mod shape;
+mod trim;
 mod verify;
 
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
 pub use kinds::Kind;
+pub use load::{LoadError, Loader};
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
-
+pub use record::{decode_next as decode_event, encode as encode_event};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
 pub use verify::Verify;
 
@@ -59,9 +65,11 @@ use segment::Stats;
 use std::{
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-const TABLE: &str = "journal";
+/// The table of the store that holds the journal.
+pub const TABLE: &str = "journal";
 const KEY_OF_IDS: &[u8] = b"k";
 
 /// The journal's read side. A handle: clones share it. It blocks, so call it off the reactor.
@@ -70,6 +78,8 @@ pub struct Journal {
     table: Table,
     index: Arc<Index>,
     key: IdKey,
+    /// How long ids are remembered.
+    window: Duration,
     /// Held by whoever replaces or deletes blocks.
     replacing: Arc<Mutex<()>>,
 }
@@ -143,7 +153,7 @@ pub fn open(
     let table = store.table(TABLE)?;
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
-    let journal = Journal { table, index, key, replacing: Arc::default() };
+    let journal = Journal { table, index, key, window: dedup.window, replacing: Arc::default() };
     let (log, records) = store.log()?;
     if !records.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
@@ -164,6 +174,12 @@ pub fn open(
         unflushed: false,
     };
     Ok((journal, writer, run))
+}
+
+/// Whether an entry of the journal's table is a part of its events; what is not is needed beside them.
+#[must_use]
+pub fn is_of_events(key: &[u8]) -> bool {
+    key.first().is_some_and(|it| block::KINDS.contains(it))
 }
 
 /// The store's own key of ids, made from `random` when the store is new.

@@ -1,6 +1,7 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
 use super::keys::KEYS;
+use super::retention::Retention;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub dedup: Dedup,
     /// Snapshots of the metrics.
     pub snapshot: Snapshot,
+    /// How long events are kept.
+    pub retention: Retention,
     /// The store.
     pub store: Store,
     /// Stopping.
@@ -295,6 +298,7 @@ impl Settings {
             rules_file: self.rules.file.clone(),
             max_label_bytes: self.limits.label_bytes.get(),
             page_cache: self.metrics.cache,
+            retention: self.retention.pipeline(),
             metrics: metrics::Config {
                 created_series: self.metrics.created_series,
                 ..metrics::Config::default()
@@ -326,6 +330,7 @@ impl Default for Settings {
             limits: Limits::default(),
             dedup: Dedup { window: Duration::from_hours(24), max_ids: 1_000_000 },
             snapshot: Snapshot { interval: Duration::from_mins(5) },
+            retention: Retention::default(),
             store: Store { cache_bytes: Size(16 << 20), min_free_bytes: Size(32 << 20) },
             shutdown: Shutdown { grace: Duration::from_secs(30) },
             metrics: Metrics { created_series: false, cache: Duration::from_secs(1) },

@@ -43,6 +43,25 @@ pub(super) struct Manifest {
     pub(super) origins: Option<HashMap<(String, u64), Origin>>,
 }
 
+/// Which snapshot is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Grows with every snapshot.
+    pub generation: u64,
+    /// The first sequence number that it does not contain: from here on a restart replays.
+    pub next: u64,
+}
+
+/// The snapshot in `table` that is in force; `None` if there is none yet.
+///
+/// # Errors
+///
+/// The store cannot be read, or the manifest is damaged.
+pub fn reach(table: &Table) -> Result<Option<Reach>, RestoreError> {
+    let reach = |it: Manifest| Reach { generation: it.generation, next: it.next };
+    Ok(read_manifest(table)?.map(reach))
+}
+
 /// A snapshot that cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
