@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, ops::ControlFlow, path::Path, time::Instant
 
 fn event(n: usize) -> NewEvent<'static> {
     NewEvent {
-        id: (n % 2 == 0).then(|| format!("id-{n}").into()),
+        id: n.is_multiple_of(2).then(|| format!("id-{n}").into()),
         event_type: ["ci_build_completed", "deploy", "other"][n % 3].into(),
         source: format!("s{}", n % 4).into(),
         time: None,
@@ -58,6 +58,7 @@ async fn filled() -> (tempfile::TempDir, BTreeMap<u64, String>) {
     }
     let tokens = Tokens::open(store.clone(), tokens::Config::default()).unwrap();
     tokens.create("ci", Roles::ALL, None, pipeline.now()).unwrap();
+    crate::services::Services::open(store.clone()).unwrap().note("web").unwrap();
     let all = events(&pipeline).unwrap();
     assert_eq!(all.len(), 10_910);
     pipeline.stop().await;
@@ -91,7 +92,7 @@ fn unlocked(dir: &Path) {
 fn kinds(dir: &Path) -> BTreeMap<(&'static str, u8), Vec<u8>> {
     let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
     let mut res: BTreeMap<_, Vec<Vec<u8>>> = BTreeMap::new();
-    for table in [JOURNAL, METRICS, TOKENS] {
+    for table in [JOURNAL, METRICS, TOKENS, SERVICES] {
         for entry in store.table(table).unwrap().range_from(b"") {
             let key = entry.unwrap().0;
             res.entry((table, key[0])).or_default().push(key);
