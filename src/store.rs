@@ -18,6 +18,11 @@ use std::{
 pub const FORMAT_VERSION: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
+/// Nothing is in it.
+const SWEEP_TREE: &str = "sweep";
+const SWEEP_KEY: &[u8] = b"w";
+/// sled rewrites a page when so many changes have been appended to it.
+const WRITES_PER_REWRITE: usize = 11;
 const LOCK_FILE: &str = "lock";
 const LOCK_RETRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -157,6 +162,21 @@ impl Store {
         self.db.flush()?;
         // sled asks the kernel to write, but not the disk to keep it (sync_file_range): this does.
         self.file.sync_data().map_err(sled::Error::Io)?;
+        Ok(())
+    }
+
+    /// Cleans so many pages out of segments of the file that are mostly garbage, so that they can be used
+    /// again or cut off. sled does that for one page whenever it rewrites another, which is not enough
+    /// for values as large as ours; so a page of its own is rewritten here for nothing else.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be written.
+    pub fn sweep(&self, pages: usize) -> Result<(), StoreError> {
+        let tree = self.db.open_tree(SWEEP_TREE)?;
+        for i in 0..pages.saturating_mul(WRITES_PER_REWRITE) {
+            tree.insert(SWEEP_KEY, &i.to_le_bytes())?;
+        }
         Ok(())
     }
 
