@@ -77,8 +77,7 @@ impl Pipeline {
         woken: mpsc::Receiver<()>,
     ) -> std::io::Result<()> {
         let inner = Arc::downgrade(&self.inner);
-        let thread = thread::Builder::new().name("backfill".to_owned());
-        let thread = thread.spawn(move || work(&inner, &woken))?;
+        let thread = super::super::spawn("backfill", move || work(&inner, &woken))?;
         self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         self.inner.replays.wake.ring();
         Ok(())
