@@ -9,7 +9,6 @@ use std::{
     collections::HashMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
-    thread,
     time::{Duration, Instant},
 };
 
