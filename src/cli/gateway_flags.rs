@@ -44,7 +44,11 @@ pub(super) struct Args {
     no_systemd_socket: bool,
     #[arg(long = "log.level", value_name = "LEVEL", help = "As --log-level")]
     level: Option<String>,
-    #[arg(long = "log.format", value_name = "FORMAT", help = "logfmt (as --log-format text) or json")]
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        help = "logfmt (as --log-format text) or json"
+    )]
     format: Option<String>,
 }
 
@@ -120,7 +124,8 @@ impl Args {
         }
         if self.systemd_socket && !self.no_systemd_socket {
             return Err(Error::Usage(
-                "--web.systemd-socket: sockets of systemd are not taken over; say --listen".to_owned(),
+                "--web.systemd-socket: sockets of systemd are not taken over; say --listen"
+                    .to_owned(),
             ));
         }
         let mut res = Mapped { listen: self.listen_address.clone(), ..Mapped::default() };
