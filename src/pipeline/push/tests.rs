@@ -116,7 +116,7 @@ async fn a_reload_of_the_rules_quarantines_what_they_take() {
     let file = dir.path().join("rules.yml");
     let rules = |name: &str| {
         format!(
-            "version: 1\nmetrics:\n  - name: {name}\n    type: gauge\n    help: Of the rules.\n    match: {{type: x}}\n    value: data.v\n    labels: {{job: data.job}}\n"
+            "version: 1\nmetrics:\n  {name}:\n    help: Of the rules.\n    match: x\n    set: $v\n    labels: {{job: $job}}\n"
         )
     };
     fs::write(&file, rules("one")).unwrap();
