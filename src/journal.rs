@@ -13,36 +13,63 @@
 //!
 //! A commit is stored as a block of rows. A small one is written to the commit log and synced there, and is
 //! on disk in the store when that is flushed, in the background; a large one flushes the store. Small
-//! blocks are merged in the background into sealed ones of about a thousand events, compressed (`merge`).
+//! blocks are merged in the background into sealed ones of some thousand events, a chunk of columns for
+//! each type, so that questions and pruning touch only the types that they are about (`merge`, `seal`).
 
+mod arrivals;
 mod block;
+mod chunk;
+mod column;
+mod count;
 mod dedup;
+mod filter;
+mod find;
+mod forgotten;
+mod header;
+mod holds;
+mod ids;
 mod index;
+mod ints;
+mod kinds;
+mod load;
 mod merge;
 mod ordered;
+mod pack;
 mod prune;
 mod query;
 mod record;
 mod scan;
+mod seal;
 mod segment;
+mod shape;
+mod trim;
+mod verify;
 
+pub use count::Count;
 pub use dedup::Config as DedupConfig;
+pub use kinds::Kind;
+pub use load::{LoadError, Loader};
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
-pub use scan::{Count, Kind};
+pub use record::{decode_next as decode_event, encode as encode_event};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
+pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
 use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
-use block::Header;
+use header::{Form, Header};
 use index::Index;
+use pack::Unpacker;
+use segment::Stats;
 use std::{
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-const TABLE: &str = "journal";
+/// The table of the store that holds the journal.
+pub const TABLE: &str = "journal";
 const KEY_OF_IDS: &[u8] = b"k";
 
 /// The journal's read side. A handle: clones share it. It blocks, so call it off the reactor.
@@ -51,6 +78,8 @@ pub struct Journal {
     table: Table,
     index: Arc<Index>,
     key: IdKey,
+    /// How long ids are remembered.
+    window: Duration,
     /// Held by whoever replaces or deletes blocks.
     replacing: Arc<Mutex<()>>,
 }
@@ -122,7 +151,7 @@ pub fn open(
     let table = store.table(TABLE)?;
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
-    let journal = Journal { table, index, key, replacing: Arc::default() };
+    let journal = Journal { table, index, key, window: dedup.window, replacing: Arc::default() };
     let (log, records) = store.log()?;
     if !records.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
@@ -143,6 +172,12 @@ pub fn open(
         unflushed: false,
     };
     Ok((journal, writer, run))
+}
+
+/// Whether an entry of the journal's table is a part of its events; what is not is needed beside them.
+#[must_use]
+pub fn is_of_events(key: &[u8]) -> bool {
+    key.first().is_some_and(|it| block::KINDS.contains(it))
 }
 
 /// The store's own key of ids, made from `random` when the store is new.
@@ -189,6 +224,12 @@ impl Journal {
         self.index.blocks()
     }
 
+    /// Bytes that the blocks take, as [`Retention::max_bytes`] counts them.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        self.index.stored_bytes()
+    }
+
     /// The key that hashes ids in this store.
     #[must_use]
     pub fn id_key(&self) -> &IdKey {
@@ -206,11 +247,10 @@ impl Journal {
         from: u64,
         mut each: impl FnMut(u64, &Event<'_>),
     ) -> Result<(), QueryError> {
-        let mut visitor = |seq: u64, event: &Event<'_>| {
+        self.in_order(&Query::default(), from..u64::MAX, |seq, event| {
             each(seq, event);
             ControlFlow::Continue(())
-        };
-        self.walk(&Query::default(), from..u64::MAX, true, &mut visitor)
+        })
     }
 
     /// Gives the store the commits of the log that a crash kept from it.
@@ -228,10 +268,10 @@ impl Journal {
             }
             let value = reader.rest();
             let small = block::Small::decode(value).map_err(damaged)?;
-            let header = Header::decode(first, small.header, |it| self.index.name(it));
-            let header = Header { small: true, ..header.map_err(damaged)? };
+            let stats = block::decode_stats(small.header, |it| self.index.name(it));
+            let (stored_bytes, stats) = stats.map_err(damaged)?;
             self.table.put(&block::key(block::SMALL, first), value)?;
-            self.index.push(header);
+            self.index.push(Header::new(first, Form::Small, stored_bytes, &stats), &stats);
         }
         Ok(())
     }
@@ -241,48 +281,48 @@ impl Journal {
         self.replacing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rows of a block; `None` if a merge replaced it since its header was read.
-    fn rows(&self, header: &Header) -> Result<Option<Vec<u8>>, QueryError> {
-        if header.stats.count == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        let kind = if header.small { block::SMALL } else { block::ROWS };
-        let Some(value) = self.table.get(&block::key(kind, header.first))? else {
-            return Ok(None);
-        };
-        let decoded = match header.small {
-            true => block::Small::decode(&value).and_then(|it| block::decode_rows(it.rows)),
-            false => block::decode_rows(&value),
-        };
-        let (count, rows) = decoded.map_err(|_| QueryError::Damaged(header.first))?;
-        Ok((count == header.stats.count).then_some(rows))
+    /// The stored value of a block that is not sealed; `None` if a merge replaced it since its header was
+    /// read.
+    fn value(&self, header: &Header, kind: u8) -> Result<Option<Vec<u8>>, QueryError> {
+        let kind = if header.form == Form::Small { block::SMALL } else { kind };
+        Ok(self.table.get(&block::key(kind, header.first))?)
     }
 
-    /// The given ids of a block; none if a merge replaced it since its header was read.
-    fn ids(&self, header: &Header) -> Result<Vec<segment::IdEntry>, QueryError> {
-        let kind = if header.small { block::SMALL } else { block::IDS };
-        let Some(value) = self.table.get(&block::key(kind, header.first))? else {
-            return Ok(Vec::new());
+    /// The rows of a block that is not sealed; `None` if a merge replaced it since its header was read.
+    fn rows(&self, header: &Header) -> Result<Option<Vec<u8>>, QueryError> {
+        let Some(value) = self.value(header, block::ROWS)? else { return Ok(None) };
+        let mut unpacker = Unpacker::new();
+        let decoded = match header.form {
+            Form::Small => block::Small::decode(&value)
+                .and_then(|it| block::decode_rows(it.rows, &mut unpacker)),
+            _ => block::decode_rows(&value, &mut unpacker),
         };
-        let decoded = match header.small {
-            true => block::Small::decode(&value).and_then(|it| block::decode_ids(it.ids)),
-            false => block::decode_ids(&value),
+        let (count, rows) = decoded.map_err(|_| QueryError::Damaged(header.first))?;
+        Ok((count == header.count).then_some(rows))
+    }
+
+    /// The given ids of a block that is not sealed; none if a merge replaced it since its header was read.
+    fn ids(&self, header: &Header) -> Result<Vec<segment::IdEntry>, QueryError> {
+        let Some(value) = self.value(header, block::IDS)? else { return Ok(Vec::new()) };
+        let decoded = match header.form {
+            Form::Small => block::Small::decode(&value).and_then(|it| block::decode_ids(it.ids)),
+            _ => block::decode_ids(&value),
         };
         decoded.map_err(|_| QueryError::Damaged(header.first))
     }
 
-    /// Fills the window with the ids that arrived at or after `since`.
-    fn remember(&self, window: &mut dedup::Window, since: Time) -> Result<(), QueryError> {
-        for header in self.index.from(0) {
-            let received = header.stats.received.1;
-            if received < since {
-                continue;
+    /// All that is known of a block that is not sealed; `None` if a merge replaced it since its header was
+    /// read.
+    fn stats(&self, header: &Header) -> Result<Option<Stats>, QueryError> {
+        let Some(value) = self.value(header, block::HEADER)? else { return Ok(None) };
+        let name = |it: &str| self.index.name(it);
+        let decoded = match header.form {
+            Form::Small => {
+                block::Small::decode(&value).and_then(|it| block::decode_stats(it.header, name))
             }
-            for id in self.ids(&header)? {
-                window.insert(received, id.identity);
-            }
-        }
-        Ok(())
+            _ => block::decode_stats(&value, name),
+        };
+        decoded.map(|(_, it)| Some(it)).map_err(|_| QueryError::Damaged(header.first))
     }
 }
 
@@ -318,9 +358,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The store cannot be written; nothing was appended then.
+    /// The disk is full, and nothing was appended; or the store cannot be written, and it is not known whether
+    /// anything was: nothing is appended any more until the store is opened anew.
     pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
         let first = self.next;
+        // Before the log is written: what is refused must not come back from there after a crash.
+        self.store.check_room(segments.iter().map(|it| it.size_bytes() as u64).sum())?;
         let segments = gather(segments);
         let small = matches!(segments.as_slice(), [it] if it.packed.is_none());
         let mut batch = Batch::default();
@@ -331,33 +374,34 @@ impl Writer {
                 block::encode_rows(segment.stats.count, &segment.rows, segment.packed.as_deref());
             let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             let stats = self.journal.index.intern(segment.stats);
-            let span = u64::from(stats.count);
-            let header = Header { first: next, stored_bytes, small, span, stats };
-            next = header.end();
+            let form = if small { Form::Small } else { Form::Rows };
+            let header = Header::new(next, form, stored_bytes, &stats);
+            let start = std::mem::replace(&mut next, header.end());
             if small {
-                let (header, ids) = (&header.encode(), &block::encode_ids(&segment.ids));
+                let (header, ids) =
+                    (&block::encode_stats(stored_bytes, &stats), &block::encode_ids(&segment.ids));
                 let value = block::Small { header, ids, rows: &rows }.encode();
                 self.log(first, &value)?;
                 let put = self.journal.table.put(&block::key(block::SMALL, first), &value);
                 // Its number goes to the next commit, which must not find it taken after a crash.
                 put.inspect_err(|_| self.log.take_back())?;
             } else {
-                put_block(&mut batch, &header, &rows, &segment.ids);
+                put_block(&mut batch, start, &stats, &rows, &segment.ids);
             }
-            blocks.push((header, segment.ids));
+            blocks.push((header, stats, segment.ids));
         }
         if !small {
             self.journal.table.apply(batch)?;
             self.unflushed = true;
         }
         self.next = next;
-        for (header, ids) in blocks {
+        for (header, stats, ids) in blocks {
             for id in ids {
-                self.window.insert(header.stats.received.1, id.identity);
+                self.window.insert(header.received.1, id.identity);
             }
-            self.journal.index.push(header);
+            self.journal.index.push(header, &stats);
         }
-        self.merger.consider();
+        self.merger.consider(usize::try_from(next - first).unwrap_or(usize::MAX));
         Ok(first)
     }
 
@@ -373,7 +417,7 @@ impl Writer {
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            match self.log.turn()? {
+            match self.store.wrote(self.log.turn())? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -381,16 +425,17 @@ impl Writer {
                 }
             }
         }
-        Ok(self.log.append(&record)?)
+        self.store.wrote(self.log.append(&record))
     }
 
     /// Blocks until everything appended is on disk.
     ///
     /// # Errors
     ///
-    /// The disk refused.
+    /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.log.sync()?;
+        self.store.check_writable()?;
+        self.store.wrote(self.log.sync())?;
         if self.unflushed {
             self.store.flush()?;
             self.unflushed = false;
@@ -399,11 +444,12 @@ impl Writer {
     }
 }
 
-fn put_block(batch: &mut Batch, header: &Header, rows: &[u8], ids: &[segment::IdEntry]) {
-    batch.put(&block::key(block::ROWS, header.first), rows);
-    batch.put(&block::key(block::HEADER, header.first), &header.encode());
+fn put_block(batch: &mut Batch, first: u64, stats: &Stats, rows: &[u8], ids: &[segment::IdEntry]) {
+    let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    batch.put(&block::key(block::ROWS, first), rows);
+    batch.put(&block::key(block::HEADER, first), &block::encode_stats(stored_bytes, stats));
     if !ids.is_empty() {
-        batch.put(&block::key(block::IDS, header.first), &block::encode_ids(ids));
+        batch.put(&block::key(block::IDS, first), &block::encode_ids(ids));
     }
 }
 
@@ -427,5 +473,7 @@ fn gather(segments: Vec<Segment>) -> Vec<Segment> {
     res
 }
 
+#[cfg(test)]
+mod sealed_tests;
 #[cfg(test)]
 mod tests;

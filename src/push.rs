@@ -9,16 +9,18 @@ mod family;
 mod open_metrics;
 mod path;
 mod protobuf;
+mod raw;
 mod text;
 mod wire;
 
 pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
 pub use path::{Grouping, Options, PathError, grouping, is_push};
+pub use raw::{RawError, RawFamily, RawMetric, raw_families};
 
 /// What a body may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Samples in all, buckets and quantiles counted. Default 1 000 000.
+    /// Samples in all, buckets and quantiles counted. Default 500 000.
     pub samples: usize,
     /// Labels of one sample. Default 128.
     pub labels: usize,
@@ -28,6 +30,8 @@ pub struct Limits {
     pub value_bytes: usize,
     /// Bytes of a help text. Default 64 KiB.
     pub help_bytes: usize,
+    /// Bytes that one message of a protobuf body may announce. Default 10 MiB.
+    pub message_bytes: usize,
 }
 
 /// Why a body cannot be read.
@@ -100,11 +104,12 @@ impl Dialect {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            samples: 1_000_000,
+            samples: 500_000,
             labels: 128,
             name_bytes: 1 << 10,
             value_bytes: 64 << 10,
             help_bytes: 64 << 10,
+            message_bytes: 10 << 20,
         }
     }
 }

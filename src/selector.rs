@@ -33,7 +33,7 @@ pub struct Selector {
 
 /// A test of one field.
 #[derive(Clone, Debug, PartialEq)]
-struct Matcher {
+pub(crate) struct Matcher {
     path: Path,
     test: Test,
 }
@@ -139,6 +139,11 @@ impl Selector {
         Some(Mismatch { matcher: failed.to_string(), actual })
     }
 
+    /// The tests besides the glob, all of which must hold.
+    pub(crate) fn matchers(&self) -> &[Matcher] {
+        &self.matchers
+    }
+
     /// The numbers of the bound names that the matchers look at.
     pub(crate) fn bound(&self) -> impl Iterator<Item = usize> {
         self.matchers.iter().filter_map(|it| match it.path {
@@ -175,6 +180,18 @@ impl std::str::FromStr for Selector {
 }
 
 // === impl Matcher ===
+
+impl Matcher {
+    /// Where the value is that it looks at.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it holds for this value.
+    pub(crate) fn holds(&self, actual: &Text<'_>) -> bool {
+        self.test.holds(actual)
+    }
+}
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,6 +40,7 @@ pub(super) struct Args {
     /// Refused: sockets are opened by this program
     #[arg(long = "web.systemd-socket")]
     systemd_socket: bool,
+    /// The opposite
     #[arg(long = "no-web.systemd-socket", hide = true)]
     no_systemd_socket: bool,
     #[arg(long = "log.level", value_name = "LEVEL", help = "As --log-level")]
@@ -60,7 +61,7 @@ macro_rules! switch {
         struct $name {
             #[arg(id = $flag, long = $flag, help = $help, overrides_with = $no)]
             on: bool,
-            #[arg(id = $no, long = $no, hide = true, overrides_with = $flag)]
+            #[arg(id = $no, long = $no, hide = true, help = "The opposite", overrides_with = $flag)]
             off: bool,
         }
 

@@ -179,7 +179,8 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
     let router = router.fallback(move |method: Method, uri: Uri| async move {
         let mut observation = unmatched.observe();
         let path = uri.path();
-        let slashless = path.strip_suffix('/').filter(|it| known.contains_key(*it));
+        let serves = |it: &&str| known.get(*it).is_some_and(|it| it.serves(&method));
+        let slashless = path.strip_suffix('/').filter(serves);
         let response = match slashless {
             Some(it) => push::without_slash(&method, it, uri.query()),
             None if METRICS_AND_CONTROL.iter().any(|it| path.starts_with(it)) => push::not_found(),
@@ -242,11 +243,19 @@ fn no_such_path(path: &str) -> ApiError {
 }
 
 impl PathEntry {
+    fn serves(&self, method: &Method) -> bool {
+        self.endpoint(method).is_some()
+    }
+
+    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
+        let serves = |it: &Method| it == method || (*it == Method::GET && *method == Method::HEAD);
+        self.endpoints.iter().find(|(it, _)| serves(it)).map(|(_, endpoint)| endpoint)
+    }
+
     async fn answer(&self, request: Request<Body>, connection: Connection) -> Response<Body> {
         let method = request.method();
-        let serves = |it: &Method| it == method || (*it == Method::GET && *method == Method::HEAD);
-        match self.endpoints.iter().find(|(it, _)| serves(it)) {
-            Some((_, endpoint)) => endpoint.call(&self.state, request, connection).await,
+        match self.endpoint(method) {
+            Some(endpoint) => endpoint.call(&self.state, request, connection).await,
             None if *method == Method::OPTIONS => self.options(request.headers()),
             None => self.not_allowed(method),
         }

@@ -18,10 +18,12 @@ use super::body;
 use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
 use super::error::ApiError;
+use crate::event::Time;
 use crate::groups::Op;
 use crate::pipeline::{Pushed, SubmitError};
 use crate::push;
 use crate::push::{BodyError, Grouping, PathError};
+use crate::tokens::Role;
 use axum::body::Body;
 use axum::http::{Method, Response, StatusCode, header};
 use std::time::Instant;
@@ -33,12 +35,13 @@ const INLINE_BYTES: usize = 64 << 10;
 pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let started = Instant::now();
     let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
+    let received = received(&call)?;
     let incoming = body::read(&mut call).await?;
     let size = request_bytes(&call, incoming.bytes.len());
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
     let state = call.state.clone();
     let put = call.method == Method::PUT;
-    let job = move || submit(&call, grouping, incoming);
+    let job = move || submit(&call, &grouping, incoming, received);
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
     let submitted = if large {
@@ -53,6 +56,10 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
         Ok(()) => Ok(empty(StatusCode::OK)),
         Err(reason) => {
             tracing::warn!(%reason, "a push was rejected");
+            // What nobody checks cannot be refused; the group's failure time tells.
+            if state.config.push.unchecked {
+                return Ok(empty(StatusCode::ACCEPTED));
+            }
             Err(ApiError::bad_request("rejected", reason))
         }
     }
@@ -71,10 +78,28 @@ pub(super) async fn delete(call: Call) -> Result<Response<Body>, ApiError> {
     Ok(empty(StatusCode::ACCEPTED))
 }
 
+/// The header in which an import says when another server received a push.
+const PUSH_TIME: &str = "x-observatory-push-time";
+
+/// When the push was received: now, unless whoever operates the server says otherwise.
+fn received(call: &Call) -> Result<Time, ApiError> {
+    let now = call.state.pipeline.now();
+    let Some(text) = call.header(PUSH_TIME) else { return Ok(now) };
+    if !call.identity.roles.contains(Role::Control) {
+        let message = format!("{PUSH_TIME} needs a token with the role control");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message));
+    }
+    let time = Time::parse(text).ok().filter(|it| *it <= now);
+    time.ok_or_else(|| {
+        ApiError::bad_request("invalid_time", format!("{PUSH_TIME}: expected a time that is past"))
+    })
+}
+
 fn submit(
     call: &Call,
-    grouping: Grouping,
+    grouping: &Grouping,
     mut incoming: Incoming,
+    received: Time,
 ) -> Result<impl Future<Output = Result<Pushed, SubmitError>> + Send + use<>, ApiError> {
     let encoding = incoming.encoding;
     let compressed = incoming.bytes.clone();
@@ -87,10 +112,10 @@ fn submit(
     drop(compressed);
     let config = &call.state.config.push;
     let content_type = call.header(header::CONTENT_TYPE);
-    let families =
-        push::families(&incoming.bytes, content_type, config.paths.utf8, &config.limits)?;
+    let limits = push::Limits { message_bytes: call.state.config.body_bytes, ..config.limits };
+    let families = push::families(&incoming.bytes, content_type, config.paths.utf8, &limits)?;
     let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
-    Ok(call.state.pipeline.push(op, &grouping, families))
+    Ok(call.state.pipeline.push_at(op, grouping, families, received))
 }
 
 /// What the Pushgateway says about bytes that it cannot decompress.

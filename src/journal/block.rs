@@ -1,10 +1,14 @@
-//! A run of events as stored: the rows, and beside them a header that says what is in them.
+//! A run of events as a commit stores it: the rows, and beside them a header that says what is in them.
 //!
 //! Keys are one letter and the sequence number of the first event, big-endian, so that they sort:
 //! `b` the rows, `h` the header, `i` the hashes of given ids (absent if there are none). A small block,
 //! such as a commit of single events, is one value under `a` until it is merged: header, ids and rows,
 //! each with its length. One value is one write of the store; several cost a batch.
+//!
+//! Merging makes sealed blocks of them: `s` the header (`header`), `c` and a number the chunks (`chunk`),
+//! `f` the filter of given ids (`ids`; absent if there are none).
 
+use super::pack::Unpacker;
 use super::segment::{IdEntry, Pair, Stats};
 use crate::codec;
 use crate::codec::{DecodeError, Reader, Writer};
@@ -14,34 +18,42 @@ use std::sync::Arc;
 const VERSION: u8 = 1;
 const CODEC_ROWS: u8 = 0;
 const CODEC_ZSTD: u8 = 1;
-/// More than any block that is written: a single event of the largest body there may be.
-const MAX_ROWS_BYTES: usize = 1 << 30;
 
 pub(super) const SMALL: u8 = b'a';
 pub(super) const ROWS: u8 = b'b';
 pub(super) const HEADER: u8 = b'h';
 pub(super) const IDS: u8 = b'i';
-/// The header of a run whose events were all deleted.
-pub(super) const EMPTY: u8 = b'e';
+/// The header of a sealed block.
+pub(super) const SEALED: u8 = b's';
+/// A chunk of a sealed block.
+pub(super) const CHUNK: u8 = b'c';
+/// Which given ids a sealed block may have.
+pub(super) const FILTER: u8 = b'f';
 
-/// What is kept in memory of a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    /// The sequence number of its first event.
-    pub(super) first: u64,
-    /// Bytes of its stored rows.
-    pub(super) stored_bytes: u32,
-    /// Whether all of it is one value.
-    pub(super) small: bool,
-    /// Sequence numbers that it covers, whether or not their events are still there.
-    pub(super) span: u64,
-    pub(super) stats: Stats,
-}
+/// All of them.
+pub(super) const KINDS: [u8; 7] = [SMALL, ROWS, HEADER, IDS, SEALED, CHUNK, FILTER];
 
 pub(super) fn key(kind: u8, first: u64) -> [u8; 9] {
     let mut res = [kind; 9];
     if let Some(it) = res.last_chunk_mut() {
         *it = first.to_be_bytes();
+    }
+    res
+}
+
+/// The number in the key of a chunk.
+pub(super) fn chunk_number(key: &[u8]) -> Option<u16> {
+    key.get(9..)?.try_into().ok().map(u16::from_be_bytes)
+}
+
+/// The key of a chunk: it follows those of the same block.
+pub(super) fn chunk_key(first: u64, chunk: u16) -> [u8; 11] {
+    let mut res = [CHUNK; 11];
+    if let (Some(head), Some(tail)) = (res.get_mut(1..9), key(CHUNK, first).get(1..)) {
+        head.copy_from_slice(tail);
+    }
+    if let Some(it) = res.last_chunk_mut() {
+        *it = chunk.to_be_bytes();
     }
     res
 }
@@ -62,7 +74,10 @@ pub(super) fn encode_rows(count: u32, rows: &[u8], packed: Option<&[u8]>) -> Vec
 }
 
 /// The number of events and the rows of a stored block.
-pub(super) fn decode_rows(value: &[u8]) -> Result<(u32, Vec<u8>), DecodeError> {
+pub(super) fn decode_rows(
+    value: &[u8],
+    unpacker: &mut Unpacker,
+) -> Result<(u32, Vec<u8>), DecodeError> {
     let mut reader = Reader::new(codec::unseal(VERSION, value)?);
     let codec = reader.u8()?;
     let count = u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed)?;
@@ -70,67 +85,47 @@ pub(super) fn decode_rows(value: &[u8]) -> Result<(u32, Vec<u8>), DecodeError> {
     let payload = reader.rest();
     let rows = match codec {
         CODEC_ROWS => payload.to_vec(),
-        CODEC_ZSTD if size <= MAX_ROWS_BYTES => {
-            zstd::bulk::decompress(payload, size).map_err(|_| DecodeError::Malformed)?
-        }
+        CODEC_ZSTD => unpacker.unpack(payload, size)?,
         _ => return Err(DecodeError::Malformed),
     };
     if rows.len() == size { Ok((count, rows)) } else { Err(DecodeError::Malformed) }
 }
 
-// === impl Header ===
-
-impl Header {
-    /// The sequence number after its last event.
-    pub(super) fn end(&self) -> u64 {
-        self.first.saturating_add(self.span)
+/// The stored header of a block that is not sealed; `stored_bytes` are those of its rows.
+pub(super) fn encode_stats(stored_bytes: u32, stats: &Stats) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.u32(stored_bytes);
+    writer.u32(stats.count);
+    for it in [stats.time.0, stats.time.1, stats.received.0, stats.received.1] {
+        writer.i64(it.as_nanos());
     }
-
-    /// Whether it may hold an event for which `wanted` holds of type and source.
-    pub(super) fn has(&self, wanted: impl Fn(&str, &str) -> bool) -> bool {
-        self.stats.pairs.iter().any(|it| wanted(&it.event_type, &it.source))
+    for it in &stats.pairs {
+        writer.varint(u64::from(it.count));
+        writer.text(&it.event_type);
+        writer.text(&it.source);
     }
+    codec::seal(VERSION, &writer.into_inner())
+}
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.u32(self.stored_bytes);
-        writer.varint(self.span);
-        writer.u32(self.stats.count);
-        for it in
-            [self.stats.time.0, self.stats.time.1, self.stats.received.0, self.stats.received.1]
-        {
-            writer.i64(it.as_nanos());
-        }
-        for it in &self.stats.pairs {
-            writer.varint(u64::from(it.count));
-            writer.text(&it.event_type);
-            writer.text(&it.source);
-        }
-        codec::seal(VERSION, &writer.into_inner())
+/// Reads a stored header; `intern` makes equal names share memory.
+pub(super) fn decode_stats(
+    value: &[u8],
+    mut intern: impl FnMut(&str) -> Arc<str>,
+) -> Result<(u32, Stats), DecodeError> {
+    let mut reader = Reader::new(codec::unseal(VERSION, value)?);
+    let stored_bytes = reader.u32()?;
+    let count = reader.u32()?;
+    let mut time = || reader.i64().map(Time::from_nanos);
+    let (time, received) = ((time()?, time()?), (time()?, time()?));
+    let mut pairs = Vec::new();
+    while !reader.is_empty() {
+        let count = u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed)?;
+        let event_type = intern(reader.text()?);
+        pairs.push(Pair { event_type, source: intern(reader.text()?), count });
     }
-
-    /// Reads a stored header; `intern` makes equal names share memory.
-    pub(super) fn decode(
-        first: u64,
-        value: &[u8],
-        mut intern: impl FnMut(&str) -> Arc<str>,
-    ) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(codec::unseal(VERSION, value)?);
-        let stored_bytes = reader.u32()?;
-        let span = reader.varint()?;
-        let count = reader.u32()?;
-        let mut time = || reader.i64().map(Time::from_nanos);
-        let (time, received) = ((time()?, time()?), (time()?, time()?));
-        let mut pairs = Vec::new();
-        while !reader.is_empty() {
-            let count = u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed)?;
-            let event_type = intern(reader.text()?);
-            pairs.push(Pair { event_type, source: intern(reader.text()?), count });
-        }
-        pairs.shrink_to_fit();
-        let stats = Stats { count, time, received, pairs };
-        Ok(Self { first, stored_bytes, small: false, span, stats })
-    }
+    let total = pairs.iter().try_fold(0u32, |acc, it| acc.checked_add(it.count));
+    let stats = Stats { count, time, received, pairs };
+    if total == Some(count) { Ok((stored_bytes, stats)) } else { Err(DecodeError::Malformed) }
 }
 
 /// The parts of a small block, each as it would be stored alone.
@@ -212,15 +207,15 @@ mod tests {
         fn rows_read_back(rows: Vec<u8>, count: u32, pack: bool) {
             let packed = pack.then(|| zstd::bulk::compress(&rows, 1).unwrap());
             let value = encode_rows(count, &rows, packed.as_deref());
-            prop_assert_eq!(decode_rows(&value).unwrap(), (count, rows));
+            prop_assert_eq!(decode_rows(&value, &mut Unpacker::new()).unwrap(), (count, rows));
         }
 
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
             for payload in [bytes.clone(), codec::seal(VERSION, &bytes)] {
-                let _ = decode_rows(&payload);
+                let _ = decode_rows(&payload, &mut Unpacker::new());
                 let _ = decode_ids(&payload);
-                let _ = Header::decode(0, &payload, |it| Arc::from(it));
+                let _ = decode_stats(&payload, |it| Arc::from(it));
                 let _ = Small::decode(&payload);
             }
         }
@@ -231,7 +226,18 @@ mod tests {
         let pair = |count| Pair { event_type: "t".into(), source: "s".into(), count };
         let time = (Time::from_nanos(1), Time::from_nanos(5));
         let stats = Stats { count: 7, time, received: time, pairs: vec![pair(3), pair(4)] };
-        let header = Header { first: 42, stored_bytes: 9, small: false, span: 7, stats };
-        assert_eq!(Header::decode(42, &header.encode(), |it| Arc::from(it)).unwrap(), header);
+        let value = encode_stats(9, &stats);
+        assert_eq!(decode_stats(&value, |it| Arc::from(it)).unwrap(), (9, stats.clone()));
+        // A header that disagrees with itself is damaged.
+        let wrong = encode_stats(9, &Stats { count: 8, ..stats });
+        assert!(decode_stats(&wrong, |it| Arc::from(it)).is_err());
+    }
+
+    #[test]
+    fn chunks_sort_by_block_and_number() {
+        let keys = [(1, 0), (1, 1), (1, 300), (2, 0), (1 << 40, 7)];
+        let keys = keys.map(|(first, chunk)| chunk_key(first, chunk));
+        assert!(keys.is_sorted());
+        assert!(keys.iter().take(3).all(|it| it.starts_with(&key(CHUNK, 1))));
     }
 }

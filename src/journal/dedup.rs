@@ -47,6 +47,11 @@ impl Window {
         Self { config, known: HashSet::default(), order: VecDeque::new() }
     }
 
+    /// How many ids it remembers at most.
+    pub(super) fn max_ids(&self) -> usize {
+        self.config.max_ids
+    }
+
     pub(super) fn contains(&self, identity: u64) -> bool {
         self.known.contains(&identity)
     }

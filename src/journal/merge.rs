@@ -1,26 +1,34 @@
-//! Merging small blocks in the background.
+//! Merging blocks in the background.
 //!
-//! A commit makes a block of whatever arrived since the last one. Neighbours are joined, a few at first,
-//! until a block has its thousand events and is sealed; so that a trickle of single events is rewritten
-//! a bounded number of times. A merge is one batch in the store: a crash finds the old blocks or the new.
+//! A commit makes a block of whatever arrived since the last one. Small neighbours are joined, a few at
+//! first, until they have about a thousand events; so that a trickle of single events is rewritten a
+//! bounded number of times. Enough of those, or a day of them, become a sealed block (`seal`). Either is
+//! one batch in the store: a crash finds the old blocks or the new.
 
 use super::block;
-use super::block::Header;
-use super::index::is_sealed;
+use super::header::{Form, Header};
+use super::seal;
+use super::seal::SEALED_EVENTS;
 use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Segment};
 use super::{Journal, QueryError};
 use crate::store::{Batch, Retired, Store};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-    mpsc::{Receiver, Sender, channel},
+use crate::telemetry;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
 };
 
-/// Blocks that a merge joins when they are not enough for a sealed one.
+/// Blocks that are joined when they are not enough for a full one.
 const FEW_BLOCKS: usize = 64;
 
-/// Sealed blocks are written once and read often.
-const SEALED_LEVEL: i32 = 3;
+/// Bytes of stored blocks that one sealed block is made of at most.
+const SEAL_BYTES: usize = 4 << 20;
+
+const JOIN_LEVEL: i32 = 3;
 
 /// Tells the merger that there is work, at the writer's side.
 #[derive(Debug)]
@@ -28,6 +36,7 @@ pub(super) struct Trigger {
     sender: Sender<Work>,
     /// Whether the merger knows already that there is something to merge.
     told: Arc<AtomicBool>,
+    events: usize,
     blocks: usize,
 }
 
@@ -50,16 +59,18 @@ enum Work {
 pub(super) fn new(journal: Journal, store: Store) -> (Trigger, Merger) {
     let (sender, work) = channel();
     let told = Arc::<AtomicBool>::default();
-    let trigger = Trigger { sender, told: Arc::clone(&told), blocks: 0 };
+    let trigger = Trigger { sender, told: Arc::clone(&told), events: 0, blocks: 0 };
     (trigger, Merger { journal, store, told, work })
 }
 
 impl Trigger {
-    /// Called for every commit.
-    pub(super) fn consider(&mut self) {
+    /// Called for every commit of so many events.
+    pub(super) fn consider(&mut self, events: usize) {
         self.blocks += 1;
-        if self.blocks >= FEW_BLOCKS / 2 && !self.told.swap(true, Ordering::AcqRel) {
-            self.blocks = 0;
+        self.events += events;
+        let enough = self.blocks >= FEW_BLOCKS / 2 || self.events >= SEALED_EVENTS;
+        if enough && !self.told.swap(true, Ordering::AcqRel) {
+            (self.blocks, self.events) = (0, 0);
             // A merger that is gone leaves small blocks, which are as readable.
             let _ = self.sender.send(Work::Merge);
         }
@@ -73,23 +84,44 @@ impl Trigger {
 }
 
 impl Merger {
-    /// Merges and flushes whenever there is enough, until the writer is dropped. A failure is logged and
-    /// tried again later: the small blocks stay readable, and the writer flushes what it must.
+    /// Merges and flushes whenever there is enough, until the writer is dropped, at low priority. A
+    /// failure is logged and tried again later: the small blocks stay readable, and the writer flushes
+    /// what it must.
     pub fn run(self) {
-        while let Ok(work) = self.work.recv() {
-            match work {
-                Work::Merge => {
-                    self.told.store(false, Ordering::Release);
-                    if let Err(error) = self.merge_all() {
-                        tracing::warn!(%error, "merging journal blocks failed; will retry");
+        let (sender, merges) = channel();
+        let (journal, told, stopping) = (&self.journal, &self.told, &AtomicBool::new(false));
+        thread::scope(|scope| {
+            // Apart from the flushes, which the writer waits for sooner or later.
+            scope.spawn(move || {
+                telemetry::lower_priority();
+                for () in merges {
+                    told.store(false, Ordering::Release);
+                    while !stopping.load(Ordering::Acquire) {
+                        match journal.merge_some() {
+                            Ok(true) => {}
+                            Ok(false) => break,
+                            Err(error) => {
+                                tracing::warn!(%error, "merging journal blocks failed; will retry");
+                                break;
+                            }
+                        }
                     }
                 }
-                Work::Checkpoint(left) => match self.store.flush() {
-                    Ok(()) => left.release(),
-                    Err(error) => tracing::warn!(%error, "flushing the store failed; will retry"),
-                },
+            });
+            while let Ok(work) = self.work.recv() {
+                match work {
+                    Work::Merge => drop(sender.send(())),
+                    Work::Checkpoint(left) => match self.store.flush() {
+                        Ok(()) => left.release(),
+                        Err(error) => {
+                            tracing::warn!(%error, "flushing the store failed; will retry");
+                        }
+                    },
+                }
             }
-        }
+            stopping.store(true, Ordering::Release);
+            drop(sender);
+        });
     }
 
     /// Merges until nothing is left to merge; returns how many merges it took.
@@ -99,52 +131,93 @@ impl Merger {
     /// The store failed, or a block is damaged.
     pub fn merge_all(&self) -> Result<usize, QueryError> {
         let mut res = 0;
-        loop {
-            let _replacing = self.journal.replacing();
-            let runs = self.journal.index.unsealed_runs();
-            let Some(parts) = runs.iter().flat_map(|run| plan(run)).next() else { return Ok(res) };
-            self.merge(parts)?;
+        while self.journal.merge_some()? {
             res += 1;
         }
-    }
-
-    fn merge(&self, parts: &[Arc<Header>]) -> Result<(), QueryError> {
-        let mut merged = Segment::default();
-        let mut batch = Batch::default();
-        let mut first = None;
-        for header in parts {
-            let rows = self.journal.rows(header)?.ok_or(QueryError::Damaged(header.first))?;
-            let ids = self.journal.ids(header)?;
-            merged.merge(&Segment { rows, packed: None, stats: header.stats.clone(), ids });
-            for kind in [block::SMALL, block::ROWS, block::HEADER, block::IDS] {
-                batch.remove(&block::key(kind, header.first));
-            }
-            first.get_or_insert(header.first);
-        }
-        let Some(first) = first else { return Ok(()) };
-        let packed = zstd::bulk::compress(&merged.rows, SEALED_LEVEL).ok();
-        let rows = block::encode_rows(merged.stats.count, &merged.rows, packed.as_deref());
-        let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let span = u64::from(merged.stats.count);
-        let header = Header { first, stored_bytes, small: false, span, stats: merged.stats };
-        super::put_block(&mut batch, &header, &rows, &merged.ids);
-        self.journal.index.moving();
-        let applied = self.journal.table.apply(batch);
-        if applied.is_ok() {
-            self.journal.index.replace(header);
-        }
-        self.journal.index.moving();
-        Ok(applied?)
+        Ok(res)
     }
 }
 
-/// The parts of a run that should become one block each: enough for a sealed one, or a few blocks.
-fn plan(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
+/// What to do with neighbours that are not sealed.
+#[derive(Debug)]
+enum Plan<'r> {
+    Seal(&'r [Arc<Header>]),
+    Join(&'r [Arc<Header>]),
+}
+
+impl Journal {
+    /// Does one merge, if there is one to do.
+    pub(super) fn merge_some(&self) -> Result<bool, QueryError> {
+        let _replacing = self.replacing();
+        let headers = self.index.from(0);
+        let mut runs = headers.split(|it| it.form == Form::Sealed);
+        match runs.find_map(plan) {
+            Some(Plan::Seal(parts)) => self.seal(parts)?,
+            Some(Plan::Join(parts)) => self.join(parts)?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Makes one block of rows of several.
+    fn join(&self, parts: &[Arc<Header>]) -> Result<(), QueryError> {
+        let mut merged = Segment::default();
+        let mut batch = Batch::default();
+        let Some(first) = parts.first().map(|it| it.first) else { return Ok(()) };
+        for header in parts {
+            let damaged = || QueryError::Damaged(header.first);
+            let rows = self.rows(header)?.ok_or_else(damaged)?;
+            let ids = self.ids(header)?;
+            let stats = self.stats(header)?.ok_or_else(damaged)?;
+            merged.merge(&Segment { rows, packed: None, stats, ids });
+            seal::remove(&mut batch, header);
+        }
+        let packed = zstd::bulk::compress(&merged.rows, JOIN_LEVEL).ok();
+        let rows = block::encode_rows(merged.stats.count, &merged.rows, packed.as_deref());
+        let stored_bytes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        super::put_block(&mut batch, first, &merged.stats, &rows, &merged.ids);
+        let header = Header::new(first, Form::Rows, stored_bytes, &merged.stats);
+        self.replace(batch, vec![header])
+    }
+}
+
+/// How many of a run from the first on go into one sealed block, and whether it is full with them.
+pub(super) fn for_one_block(run: &[Arc<Header>]) -> (usize, bool) {
+    let (mut events, mut bytes, mut n) = (0, 0, 0);
+    let mut received = None::<(crate::event::Time, crate::event::Time)>;
+    for it in run {
+        events += it.count as usize;
+        bytes += it.stored_bytes as usize;
+        let span = received
+            .map_or(it.received, |(from, to)| (from.min(it.received.0), to.max(it.received.1)));
+        let fits = events <= SEALED_EVENTS && bytes <= SEAL_BYTES && seal::is_one_day(span);
+        if n > 0 && !fits {
+            return (n, true);
+        }
+        received = Some(span);
+        n += 1;
+    }
+    (n, events >= SEALED_EVENTS)
+}
+
+/// What is to be done first with a run of neighbours that are not sealed.
+fn plan(run: &[Arc<Header>]) -> Option<Plan<'_>> {
+    if let (n, true) = for_one_block(run) {
+        return run.get(..n).map(Plan::Seal);
+    }
+    let is_full = |it: &Arc<Header>| {
+        it.count as usize >= BLOCK_EVENTS / 2 || it.stored_bytes as usize >= BLOCK_BYTES / 2
+    };
+    run.split(is_full).flat_map(joins).next().map(Plan::Join)
+}
+
+/// The parts of a run that should become one block of rows each: enough for a full one, or a few blocks.
+fn joins(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
     let mut rest = run;
     std::iter::from_fn(move || {
         let (mut events, mut bytes, mut n) = (0, 0, 0);
         for it in rest {
-            events += it.stats.count as usize;
+            events += it.count as usize;
             bytes += it.stored_bytes as usize;
             if n > 0 && (events > BLOCK_EVENTS || bytes > BLOCK_BYTES) {
                 break;
@@ -156,14 +229,9 @@ fn plan(run: &[Arc<Header>]) -> impl Iterator<Item = &[Arc<Header>]> {
         (n > 0).then_some(part)
     })
     .filter(|part| {
-        let events: u32 = part.iter().map(|it| it.stats.count).sum();
-        let sealed = is_sealed(&Header {
-            first: 0,
-            small: false,
-            span: u64::from(events),
-            stored_bytes: part.iter().map(|it| it.stored_bytes).sum(),
-            stats: super::segment::Stats { count: events, ..Default::default() },
-        });
-        part.len() > 1 && (sealed || part.len() >= FEW_BLOCKS)
+        let events: usize = part.iter().map(|it| it.count as usize).sum();
+        let bytes: usize = part.iter().map(|it| it.stored_bytes as usize).sum();
+        let full = events >= BLOCK_EVENTS / 2 || bytes >= BLOCK_BYTES / 2;
+        part.len() > 1 && (full || part.len() >= FEW_BLOCKS)
     })
 }

@@ -2,15 +2,11 @@
 
 use super::Journal;
 use super::block;
-use super::block::Header;
-use super::segment;
-use crate::event::{Event, EventId, Time};
+use super::header::{Header, Part};
+use crate::event::{Event, Time};
 use crate::selector::Selector;
 use crate::store::StoreError;
-use std::{ops::ControlFlow, time::Duration};
-
-/// How far the clock of the server may have stepped between making an id and storing its event.
-const ID_SLACK: Duration = Duration::from_secs(60);
+use std::{ops::ControlFlow, sync::Arc};
 
 /// A question. All conditions must hold; of the selectors one must, and so of types and of sources.
 #[derive(Clone, Debug, Default)]
@@ -63,25 +59,66 @@ pub enum QueryError {
 }
 
 impl Query {
-    fn wants_kind(&self, event_type: &str, source: &str) -> bool {
+    pub(super) fn wants_type(&self, event_type: &str) -> bool {
         (self.types.is_empty() || self.types.iter().any(|it| it == event_type))
-            && (self.sources.is_empty() || self.sources.iter().any(|it| it == source))
             && (self.matches.is_empty()
                 || self.matches.iter().any(|it| it.could_match_type(event_type)))
     }
 
+    /// Whether an event between these times can be wanted.
+    fn overlaps(&self, (oldest, newest): (Time, Time)) -> bool {
+        self.since.is_none_or(|it| newest >= it) && self.until.is_none_or(|it| oldest < it)
+    }
+
+    fn wants(&self, event: &Event<'_>) -> bool {
+        self.since.is_none_or(|it| event.time >= it)
+            && self.until.is_none_or(|it| event.time < it)
+            && self.wants_type(&event.event_type)
+            && (self.sources.is_empty() || self.sources.iter().any(|it| *it == event.source))
+            && (self.matches.is_empty() || self.matches.iter().any(|it| it.matches_event(event)))
+    }
+}
+
+/// The order in which events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Ascending,
+    Descending,
+    /// Blocks in ascending order, and the events of each as they come.
+    Any,
+}
+
+/// A question to a part of the journal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'q> {
+    pub(super) query: &'q Query,
+    /// The types that matter; `None`: all.
+    pub(super) only: Option<&'q [Arc<str>]>,
+    pub(super) order: Order,
+}
+
+impl<'q> Ask<'q> {
+    pub(super) fn new(query: &'q Query, order: Order) -> Self {
+        Self { query, only: None, order }
+    }
+
+    pub(super) fn wants_part(&self, part: &Part) -> bool {
+        let query = self.query;
+        query.overlaps(part.time)
+            && (part.is_mixed()
+                || (self.only.is_none_or(|it| it.contains(&part.event_type))
+                    && query.wants_type(&part.event_type)))
+            && (query.sources.is_empty()
+                || query.sources.iter().any(|it| part.sources.may_have(it)))
+    }
+
     pub(super) fn wants_block(&self, header: &Header) -> bool {
-        let (oldest, newest) = header.stats.time;
-        self.since.is_none_or(|it| newest >= it)
-            && self.until.is_none_or(|it| oldest < it)
-            && header.has(|event_type, source| self.wants_kind(event_type, source))
+        self.query.overlaps(header.time) && header.parts.iter().any(|it| self.wants_part(it))
     }
 
     pub(super) fn wants(&self, event: &Event<'_>) -> bool {
-        self.since.is_none_or(|it| event.time >= it)
-            && self.until.is_none_or(|it| event.time < it)
-            && self.wants_kind(&event.event_type, &event.source)
-            && (self.matches.is_empty() || self.matches.iter().any(|it| it.matches_event(event)))
+        self.only.is_none_or(|it| it.iter().any(|it| **it == *event.event_type))
+            && self.query.wants(event)
     }
 }
 
@@ -105,54 +142,5 @@ impl Journal {
             ControlFlow::Continue(())
         })?;
         Ok(page)
-    }
-
-    /// The newest event with this id, and its sequence number.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read, or a block that may hold the event is damaged.
-    pub fn get(&self, id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
-        loop {
-            let moves = self.index.moves();
-            let found = self.find(id)?;
-            // A merge may have moved the event from where we had not looked yet to where we had.
-            if found.is_some() || (moves.is_multiple_of(2) && self.index.moves() == moves) {
-                return Ok(found);
-            }
-            std::thread::yield_now();
-        }
-    }
-
-    fn find(&self, id: &EventId<'_>) -> Result<Option<(u64, Event<'static>)>, QueryError> {
-        let mut at = u64::MAX;
-        while let Some(header) = self.index.before(at) {
-            if self.may_hold(&header, id)? {
-                let Some(rows) = self.rows(&header)? else { continue };
-                for (seq, event) in (header.first..).zip(segment::events(&rows)) {
-                    let event = event.map_err(|_| QueryError::Damaged(header.first))?;
-                    if event.id == *id {
-                        return Ok(Some((seq, block::into_owned(event))));
-                    }
-                }
-            }
-            at = header.first;
-        }
-        Ok(None)
-    }
-
-    fn may_hold(&self, header: &Header, id: &EventId<'_>) -> Result<bool, QueryError> {
-        match (id, id.generated_at()) {
-            (EventId::Given(id), _) => {
-                let fingerprint = self.key.fingerprint(id);
-                Ok(self.ids(header)?.iter().any(|it| it.fingerprint == fingerprint))
-            }
-            (EventId::Generated(_), at) => {
-                let (oldest, newest) = header.stats.received;
-                Ok(at.is_some_and(|at| {
-                    at.saturating_add(ID_SLACK) >= oldest && at.saturating_sub(ID_SLACK) <= newest
-                }))
-            }
-        }
     }
 }

@@ -73,14 +73,19 @@ impl IdKey {
         hasher.finish()
     }
 
+    /// The hash of an id alone.
+    pub(super) fn hash(&self, id: &str) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.1, self.0);
+        hasher.write(id.as_bytes());
+        hasher.finish()
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a fingerprint is the low half of the hash"
     )]
     pub(super) fn fingerprint(&self, id: &str) -> u32 {
-        let mut hasher = SipHasher24::new_with_keys(self.1, self.0);
-        hasher.write(id.as_bytes());
-        hasher.finish() as u32
+        self.hash(id) as u32
     }
 }
 

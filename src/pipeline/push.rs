@@ -95,6 +95,21 @@ impl Pipeline {
         grouping: &Grouping,
         families: Vec<Family>,
     ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
+        self.push_at(op, grouping, families, now())
+    }
+
+    /// As [`Self::push`], for a push that another server received at `received`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn push_at(
+        &self,
+        op: Op,
+        grouping: &Grouping,
+        families: Vec<Family>,
+        received: Time,
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
         let full = self.inner.queued.is_full();
         let waiting = if full {
             self.inner.own.refused();
@@ -102,7 +117,7 @@ impl Pipeline {
         } else {
             let push = self.inner.groups.prepare(op, grouping, families);
             let size = push.size_bytes();
-            self.queue_push(What::Push(push), size)
+            self.queue_push(What::Push(push), size, received)
         };
         async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)) }
     }
@@ -113,18 +128,23 @@ impl Pipeline {
     ///
     /// As [`Self::push`].
     pub fn wipe_groups(&self) -> impl Future<Output = Result<(), SubmitError>> + Send + use<> {
-        let waiting = self.queue_push(What::Wipe, 0);
+        let waiting = self.queue_push(What::Wipe, 0, now());
         async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)).map(|_| ()) }
     }
 
-    fn queue_push(&self, what: What, size: usize) -> Result<oneshot::Receiver<Reply>, SubmitError> {
+    fn queue_push(
+        &self,
+        what: What,
+        size: usize,
+        received: Time,
+    ) -> Result<oneshot::Receiver<Reply>, SubmitError> {
         let refused = || {
             self.inner.own.refused();
             SubmitError::Full
         };
         let place = Queued::enter(&self.inner.queued, size).ok_or_else(refused)?;
         let (reply, answer) = oneshot::channel();
-        let pushing = Pushing { what, received: now(), size, reply, _place: place };
+        let pushing = Pushing { what, received, size, reply, _place: place };
         match self.inner.queue.try_send(Command::Push(Box::new(pushing))) {
             Ok(()) => Ok(answer),
             Err(mpsc::TrySendError::Full(_)) => Err(refused()),

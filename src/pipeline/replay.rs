@@ -9,7 +9,7 @@ mod backfill;
 mod commit;
 
 pub use backfill::BackfillState;
-pub(super) use backfill::{Backfills, Wake, start as start_backfills};
+pub(super) use backfill::{Backfills, Wake};
 
 use super::queue::Command;
 use super::{Pipeline, now};
@@ -20,7 +20,11 @@ use crate::rules::{RuleSet, Unit, Updates};
 use crate::store::{StoreError, Table};
 use std::{
     ops::ControlFlow,
-    sync::{Arc, PoisonError, TryLockError, atomic::Ordering, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -97,6 +101,17 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
+/// What replays share.
+#[derive(Debug)]
+pub(super) struct Replays {
+    /// Held by the one that is under way.
+    at_work: Mutex<()>,
+    pub(super) backfills: Backfills,
+    pub(super) wake: Wake,
+    /// Whether what goes on in the background is to be given up.
+    stopping: AtomicBool,
+}
+
 /// A shadow on its way to the writer.
 #[derive(Debug)]
 pub(super) struct Swap {
@@ -137,6 +152,25 @@ struct Run<'p> {
     progress: &'p mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
 
+impl Replays {
+    /// With what hears [`Self::wake`].
+    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+        let (wake, woken) = Wake::new();
+        let (at_work, backfills) = (Mutex::default(), Backfills::default());
+        (Self { at_work, backfills, wake, stopping: AtomicBool::new(false) }, woken)
+    }
+
+    /// Has everything given up.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.wake.ring();
+    }
+
+    pub(super) fn are_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
 impl Pipeline {
     /// Counts the past by the rules in force, as `order` says. Blocks for as long as it takes, about a second
     /// per million events; `progress` is told how far it is, several times a second, and can give it up.
@@ -149,7 +183,7 @@ impl Pipeline {
         order: &Replay,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Replayed, ReplayError> {
-        let _one_at_a_time = match self.inner.replaying.try_lock() {
+        let _one_at_a_time = match self.inner.replays.at_work.try_lock() {
             Ok(it) => it,
             Err(TryLockError::Poisoned(it)) => it.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(ReplayError::Busy),
@@ -171,7 +205,7 @@ impl Pipeline {
         order: &Replay,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Replayed, ReplayError> {
-        let lock = self.inner.replaying.lock();
+        let lock = self.inner.replays.at_work.lock();
         let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let rules = self.rules();
         let units = chosen(&rules, &order.metrics)?;
@@ -312,7 +346,7 @@ impl Run<'_> {
             self.events += step.parts.len() as u64;
             inner.own.replayed(step.parts.len());
             shadow.seen(up_to);
-            if inner.stopping.load(Ordering::Relaxed) {
+            if inner.replays.are_stopping() {
                 failure = Some(ReplayError::Stopping);
                 return ControlFlow::Break(());
             }

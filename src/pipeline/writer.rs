@@ -147,6 +147,7 @@ impl Writer {
             self.flush_if_due();
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
+                self.look_for_room();
                 self.projection.tick(now().as_millis());
                 if self.snapshot_at.elapsed() >= self.snapshot_interval
                     && self.next != self.snapshot_next
@@ -272,6 +273,10 @@ impl Writer {
 
     fn commit_appends(&mut self, mut appends: Vec<Append>) {
         let started = Instant::now();
+        // What was appended and is not on disk must not be told a retry to be a duplicate.
+        if let Err(error) = &self.store.check_writable() {
+            return self.refuse(appends, error);
+        }
         let duplicates = self.drop_duplicates(&mut appends);
         for (append, duplicates) in appends.iter_mut().zip(&duplicates) {
             if !Arc::ptr_eq(&append.rules, self.projection.rules()) {
@@ -311,8 +316,7 @@ impl Writer {
 
     fn refuse(&self, appends: Vec<Append>, error: &StoreError) {
         self.failed(error);
-        let error: Arc<str> = error.to_string().into();
-        let refused = || Err(SubmitError::Store(Arc::clone(&error)));
+        let refused = || Err(SubmitError::from(error));
         self.answers.send(appends.into_iter().map(|it| (it.reply, refused())).collect());
     }
 
@@ -403,6 +407,13 @@ impl Writer {
         self.unflushed = None;
         self.own.snapshotted(started.elapsed());
         Ok(())
+    }
+
+    /// A full disk is not asked about by events alone: nobody may send any to a server that is not ready.
+    fn look_for_room(&self) {
+        if self.failure.load().is_some() && self.store.check_room(1).is_ok() {
+            self.recovered();
+        }
     }
 
     fn failed(&self, error: &StoreError) {

@@ -93,6 +93,10 @@ pub fn grouping(path: &str, options: Options) -> Result<Grouping, PathError> {
 
 fn labels_of(segments: &[&str], options: Options) -> Result<BTreeMap<String, String>, PathError> {
     let mut res = BTreeMap::new();
+    // An odd number with slashes in a row: one of them was not meant, and a redirect would lead to this.
+    let clean: Vec<&str> = segments.iter().copied().filter(|it| !it.is_empty()).collect();
+    let doubled = segments.len() % 2 == 1 && clean.len() % 2 == 0 && is_redirected(segments);
+    let segments = if doubled { &clean } else { segments };
     if segments.len() % 2 == 1 && !is_redirected(segments) {
         let all: Vec<u8> =
             segments.iter().flat_map(|it| [&b"/"[..], &bytes(it)].concat()).collect();

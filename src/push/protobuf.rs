@@ -23,7 +23,16 @@ pub(super) fn read(body: &[u8], limits: &Limits) -> Result<Vec<Family>, BodyErro
     let mut families: Vec<Family> = Vec::new();
     let mut by_name = HashMap::new();
     while !wire.is_empty() {
-        let family = reader.family(wire.delimited()?)?;
+        let bytes = match wire.delimited(limits.message_bytes) {
+            Err(WireError::TooLarge(announced)) => {
+                let max = limits.message_bytes;
+                return Err(BodyError::TooLarge(format!(
+                    "a message of {announced} bytes is announced; {max} are taken at most"
+                )));
+            }
+            it => it?,
+        };
+        let family = reader.family(bytes)?;
         match by_name.get(&family.name).and_then(|at: &usize| families.get_mut(*at)) {
             Some(it) => *it = family,
             None => {

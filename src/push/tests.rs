@@ -28,7 +28,9 @@ fn paths() {
     check_path("/metrics/job/j/instance/i", "instance=i;job=j;");
     check_path("/metrics/job/j/a/1/b/", "a=1;b=;job=j;");
     check_path("/metrics/job/j/a//b/2", "a=;b=2;job=j;");
-    check_path("/metrics/job/j/path//x", "job=j;path=;x=;");
+    check_path("/metrics/job/j/path//x", "job=j;path=x;");
+    check_path("/metrics/job/j//a/1", "a=1;job=j;");
+    check_path("/metrics/job/j/a//b//c", "a=;b=;c=;job=j;");
     check_path("/metrics/job/j/a/../b", "a=..;b=;job=j;");
     check_path("/metrics/job/j/path/%2e%2e", "job=j;path=..;");
     check_path("/metrics/job/a%2Fb/c/d%2Fe", "c=d/e;job=a/b;");
@@ -356,7 +358,9 @@ fn protobuf_errors() {
     check(&[5, 1], "unexpected EOF");
     check(&[0x80], "unexpected EOF");
     // A frame of 1 TiB, announced in seven bytes.
-    check(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 0], "unexpected EOF");
+    let frame = [0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 0];
+    let found = families(&frame, Some(PROTOBUF), false, &Limits::default());
+    assert!(matches!(found, Err(BodyError::TooLarge(_))), "{found:?}");
     check(&[0xff; 11], "proto: variable length integer overflow");
     check(&[1, 0xff], "proto: cannot parse invalid wire-format data");
     check(&[2, 0x0a, 5], "proto: cannot parse invalid wire-format data");

@@ -12,6 +12,9 @@ pub(super) enum WireError {
     /// They are something else.
     #[error("proto: cannot parse invalid wire-format data")]
     Invalid,
+    /// A length is larger than any that is taken.
+    #[error("a length of {0} bytes is too large")]
+    TooLarge(u64),
 }
 
 /// The value of a field.
@@ -37,6 +40,11 @@ impl<'a> Wire<'a> {
         self.0.is_empty()
     }
 
+    /// What was taken off until only `rest` was left.
+    pub(super) fn until(&self, rest: &Self) -> &'a [u8] {
+        self.0.get(..self.0.len().saturating_sub(rest.0.len())).unwrap_or_default()
+    }
+
     /// The next number.
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0_u64;
@@ -53,9 +61,12 @@ impl<'a> Wire<'a> {
         Err(if self.0.len() < 10 { WireError::End } else { WireError::Overflow })
     }
 
-    /// The next bytes, with their length before them. They are never more than there are.
-    pub(super) fn delimited(&mut self) -> Result<&'a [u8], WireError> {
-        let len = usize::try_from(self.varint()?).map_err(|_| WireError::End)?;
+    /// The next bytes, with their length before them. They are never more than there are; a length above
+    /// `max` is told from a body that was cut off.
+    pub(super) fn delimited(&mut self, max: usize) -> Result<&'a [u8], WireError> {
+        let announced = self.varint()?;
+        let len = usize::try_from(announced).ok().filter(|it| *it <= max);
+        let len = len.ok_or(WireError::TooLarge(announced))?;
         let (head, tail) = self.0.split_at_checked(len).ok_or(WireError::End)?;
         self.0 = tail;
         Ok(head)
@@ -72,7 +83,7 @@ impl<'a> Wire<'a> {
                 self.0 = tail;
                 Field::Fixed64(u64::from_le_bytes(*head))
             }
-            2 => Field::Bytes(self.delimited().map_err(invalid)?),
+            2 => Field::Bytes(self.delimited(usize::MAX).map_err(invalid)?),
             5 => {
                 let (_, tail) = self.0.split_at_checked(4).ok_or(WireError::Invalid)?;
                 self.0 = tail;

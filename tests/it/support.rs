@@ -1,12 +1,14 @@
 //! What every test here stands on: a real server process, a plain HTTP client, real peers.
 
+mod disk;
 mod http;
 mod prometheus;
 mod samples;
 mod server;
 mod settings;
-mod tools;
+pub(crate) mod tools;
 
+pub(crate) use disk::Disk;
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;

@@ -84,6 +84,22 @@ impl Client {
         }
     }
 
+    /// As [`Client::try_request`], for a path of any bytes, over a connection of its own.
+    pub(crate) fn try_raw_path(
+        &mut self,
+        method: &str,
+        path: &[u8],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        let head = self.head(method, "\0", headers, body.len());
+        let (before, after) = head.split_once('\0').unwrap_or((&head, ""));
+        let mut connection = BufReader::new(connect(self.addr)?);
+        let request = [before.as_bytes(), path, after.as_bytes(), body].concat();
+        connection.get_mut().write_all(&request)?;
+        Response::read(&mut connection, method == "HEAD")
+    }
+
     fn head(&self, method: &str, path: &str, headers: &[(&str, &str)], len: usize) -> String {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.addr);
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));

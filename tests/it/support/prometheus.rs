@@ -45,12 +45,23 @@ impl Prometheus {
     /// program here, and that was said.
     #[track_caller]
     pub(crate) fn start(peer: Peer, target: SocketAddr, features: &[&str]) -> Option<Self> {
+        Self::start_job(peer, target, features, "")
+    }
+
+    /// As [`Prometheus::start`], with the labels of what is scraped left as they are.
+    #[track_caller]
+    pub(crate) fn start_honouring_labels(peer: Peer, target: SocketAddr) -> Option<Self> {
+        Self::start_job(peer, target, &[], "  honor_labels: true\n")
+    }
+
+    #[track_caller]
+    fn start_job(peer: Peer, target: SocketAddr, features: &[&str], more: &str) -> Option<Self> {
         let program = tools::prometheus(peer)?;
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("prometheus.yml");
         let job = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs:\n- job_name: observatory\n  static_configs: [{{targets: ['{target}']}}]\n"
+             scrape_configs:\n- job_name: observatory\n{more}  static_configs: [{{targets: ['{target}']}}]\n"
         );
         fs::write(&config, job).unwrap();
         let blocks = dir.path().join("tsdb");

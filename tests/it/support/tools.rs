@@ -13,6 +13,18 @@ pub(crate) fn promtool(peer: Peer) -> Option<PathBuf> {
     of_peer(peer, "promtool")
 }
 
+/// The Pushgateway, that of the system or the current one, or `None` after saying that the test is skipped.
+pub(crate) fn pushgateway(current: bool) -> Option<PathBuf> {
+    of_peer(if current { Peer::Current } else { Peer::System }, "prometheus-pushgateway")
+}
+
+/// A Node program that has prom-client, or `None` after saying that the test is skipped.
+pub(crate) fn prom_client() -> Option<(PathBuf, PathBuf)> {
+    let modules = existing_dir(root().join(".npm-test/node_modules/prom-client"));
+    let found = on_path("node").zip(modules);
+    required("node with prom-client (scripts/test.sh sets it up)", found)
+}
+
 /// A Python that has the official parsers, or `None` after saying that the test is skipped.
 pub(crate) fn python() -> Option<PathBuf> {
     let chosen = variable("OBSERVATORY_TEST_PYTHON").map(PathBuf::from);
@@ -31,7 +43,8 @@ fn of_peer(peer: Peer, program: &str) -> Option<PathBuf> {
     required(&format!("{program} ({peer:?}; scripts/test.sh sets it up)"), found)
 }
 
-fn required(what: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+/// `found`, or `None` after saying that the test is skipped; where nothing may be skipped, the test fails.
+pub(crate) fn required<T>(what: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         assert!(variable("CI").as_deref() != Some("true"), "this test needs {what}");
         eprintln!("skipped: needs {what}");
@@ -46,6 +59,10 @@ fn on_path(program: &str) -> Option<PathBuf> {
 
 fn existing(path: PathBuf) -> Option<PathBuf> {
     path.is_file().then_some(path)
+}
+
+fn existing_dir(path: PathBuf) -> Option<PathBuf> {
+    path.is_dir().then_some(path)
 }
 
 fn root() -> &'static Path {

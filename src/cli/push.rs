@@ -1,0 +1,214 @@
+//! `observatory push`.
+
+use super::client::{self, Client, Request};
+use super::{Error, Session};
+use crate::push;
+use crate::telemetry;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+
+/// Push metrics to a group, to a server or to any Pushgateway.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A metric is a name, with labels if it has any, and a number or `now`, which is the present time in seconds. Without --put the families of the same names are replaced and the others of the group stay.
+
+Examples:
+  observatory push --job backup last_success_seconds=now rows=42
+  observatory push --job backup --grouping instance=db1 'rows{table=\"users\"}=42'
+  my-exporter --once | observatory push --job nightly --put -
+  observatory push --job backup --delete")]
+pub(super) struct Args {
+    /// Job of the group
+    #[arg(long, value_name = "NAME")]
+    job: String,
+    /// Further label of the group; repeats
+    #[arg(long, value_name = "NAME=VALUE")]
+    grouping: Vec<String>,
+    /// Replace the whole group
+    #[arg(long, conflicts_with = "delete")]
+    put: bool,
+    /// Remove the group
+    #[arg(long, conflicts_with = "metrics")]
+    delete: bool,
+    /// Metrics, or `-` for Prometheus text on standard input
+    #[arg(value_name = "NAME=VALUE", required_unless_present = "delete")]
+    metrics: Vec<String>,
+    #[command(flatten)]
+    server: client::Args,
+}
+
+/// What may stand in a path as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Pushes what `args` say.
+pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
+    let mut labels = Vec::new();
+    for pair in &args.grouping {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Error::Usage(format!("--grouping: expected NAME=VALUE, found `{pair}`"))
+        })?;
+        labels.push((name.to_owned(), value.to_owned()));
+    }
+    let path = path(&args.job, &labels);
+    let body = if args.delete { String::new() } else { body(&args.metrics, session)? };
+    let method = match (args.delete, args.put) {
+        (true, _) => Method::DELETE,
+        (false, true) => Method::PUT,
+        (false, false) => Method::POST,
+    };
+    // What any server would refuse is told without asking one.
+    let options = push::Options { utf8: true };
+    push::grouping(&path, options).map_err(|err| Error::Usage(err.to_string()))?;
+    push::families(body.as_bytes(), None, true, &push::Limits::default())
+        .map_err(|err| Error::Input(err.to_string()))?;
+    let body = (!args.delete).then_some(("text/plain; version=0.0.4; charset=utf-8", body));
+    let client = Client::new(&args.server, session)?;
+    let request = Request { method, path: &path, body };
+    client::block_on(client.send(&request, session))?;
+    Ok(())
+}
+
+/// The path of a group, readable by every Pushgateway: what would be lost in it is base64.
+pub(super) fn path<'a>(
+    job: &str,
+    labels: impl IntoIterator<Item = &'a (String, String)>,
+) -> String {
+    let mut res = String::from("/metrics");
+    segment(&mut res, "job", job);
+    for (name, value) in labels {
+        segment(&mut res, name, value);
+    }
+    res
+}
+
+fn segment(path: &mut String, name: &str, value: &str) {
+    let dots = value.bytes().all(|it| it == b'.');
+    let unsafe_here = value.is_empty() || dots || value.contains('/');
+    path.push('/');
+    path.extend(utf8_percent_encode(name, PLAIN));
+    if unsafe_here {
+        path.push_str(&format!("@base64/{}=", URL_SAFE_NO_PAD.encode(value)));
+    } else {
+        path.push('/');
+        path.extend(utf8_percent_encode(value, PLAIN));
+    }
+}
+
+/// The text to push.
+fn body(metrics: &[String], session: &mut Session) -> Result<String, Error> {
+    if metrics == ["-"] {
+        let mut text = String::new();
+        let read = session.input().read_to_string(&mut text);
+        read.map_err(|err| Error::Input(format!("cannot read: {err}")))?;
+        let mut text = text.replace("\r\n", "\n");
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        return Ok(text);
+    }
+    let mut text = String::new();
+    for metric in metrics {
+        let (name, value) = metric
+            .rsplit_once('=')
+            .ok_or_else(|| Error::Usage(format!("expected NAME=VALUE or -, found `{metric}`")))?;
+        if value == "now" {
+            let millis = telemetry::unix_millis();
+            text.push_str(&format!("{name} {}.{:03}\n", millis / 1000, millis % 1000));
+        } else if value.parse::<f64>().is_ok() {
+            text.push_str(&format!("{name} {value}\n"));
+        } else {
+            let message = format!("{name}: expected a number or now, found `{value}`");
+            return Err(Error::Usage(message));
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::tests::{http, serve};
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn push(arguments: &[&str], input: &str, answers: Vec<String>) -> (u8, String, Vec<String>) {
+        let (url, server) = serve(answers);
+        let arguments = ["push", "--url", &url].into_iter().chain(arguments.iter().copied());
+        let args = Line::try_parse_from(arguments).unwrap().args;
+        let (mut session, _, err) = Session::recorded(&[], input);
+        let result = run(&args, &mut session);
+        let message = result.as_ref().err().and_then(Error::message).unwrap_or_default();
+        let code = result.map_or_else(|err| err.exit_code(), |()| 0);
+        (code, err.text() + &message, server.join().unwrap())
+    }
+
+    fn ok() -> Vec<String> {
+        vec![http("200 OK", "", "")]
+    }
+
+    #[test]
+    fn metrics_become_a_push() {
+        let arguments = [
+            "--job",
+            "a b",
+            "--grouping",
+            "path=x/y",
+            "--grouping",
+            "e=",
+            "rows{t=\"1\"}=42",
+            "n=-1e3",
+        ];
+        let (code, _, requests) = push(&arguments, "", ok());
+        assert_eq!(code, 0);
+        let line = "POST /metrics/job/a%20b/path@base64/eC95=/e@base64/= HTTP/1.1\r\n";
+        assert!(requests[0].starts_with(line), "{}", requests[0]);
+        assert!(requests[0].ends_with("\r\n\r\nrows{t=\"1\"} 42\nn -1e3\n"), "{}", requests[0]);
+    }
+
+    #[test]
+    fn now_is_the_time_in_seconds() {
+        let (_, _, requests) = push(&["--job", "j", "at=now"], "", ok());
+        let value = requests[0].rsplit_once("at ").unwrap().1.trim().parse::<f64>().unwrap();
+        assert!((1.7e9..5e9).contains(&value), "{value}");
+    }
+
+    #[test]
+    fn text_is_passed_on_with_its_line_ends_mended() {
+        let (code, _, requests) =
+            push(&["--job", "j", "--put", "-"], "# TYPE m gauge\r\nm 1", ok());
+        assert_eq!(code, 0);
+        assert!(requests[0].starts_with("PUT /metrics/job/j HTTP"), "{}", requests[0]);
+        assert!(requests[0].ends_with("\r\n\r\n# TYPE m gauge\nm 1\n"), "{}", requests[0]);
+        let (_, _, requests) = push(&["--job", "j", "--delete"], "", ok());
+        assert!(requests[0].starts_with("DELETE /metrics/job/j HTTP"), "{}", requests[0]);
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_server() {
+        let answer = http("400 Bad Request", "", "pushed metrics are invalid\n");
+        let (code, said, _) = push(&["--job", "j", "m=1"], "", vec![answer]);
+        assert!(code == 1 && said.contains("pushed metrics are invalid"), "{code} {said}");
+    }
+
+    #[test]
+    fn mistakes_are_found_before_anything_is_sent() {
+        for (arguments, input, expected) in [
+            (["--job", "j", "m"].as_slice(), "", 2),
+            (&["--job", "j", "m=x"], "", 2),
+            (&["--job", "", "m=1"], "", 2),
+            (&["--job", "j", "--grouping", "x", "m=1"], "", 2),
+            (&["--job", "j", "--grouping", "__x=1", "m=1"], "", 2),
+            (&["--job", "j", "-"], "m one\n", 65),
+        ] {
+            let (code, said, _) = push(arguments, input, Vec::new());
+            assert_eq!(code, expected, "{arguments:?}: {said}");
+        }
+    }
+}

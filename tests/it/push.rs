@@ -1,0 +1,6 @@
+//! What pushes, and how it is answered: as a Pushgateway would, and better where it harms.
+
+mod clients;
+mod conformance;
+mod real;
+mod surface;
