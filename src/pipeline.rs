@@ -177,7 +177,7 @@ pub enum OpenError {
     Journal(#[from] journal::OpenError),
     /// The journal cannot be replayed.
     #[error(
-        "cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory"
+        "cannot replay the journal: {0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Replay(#[from] journal::QueryError),
     /// The snapshot is damaged.

@@ -16,6 +16,7 @@ mod durable;
 mod files;
 mod log;
 mod open;
+mod reclaim;
 mod space;
 pub mod verify;
 

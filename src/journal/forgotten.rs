@@ -1,8 +1,8 @@
 //! The ids of events that were pruned although they arrived within the dedup window, as old events of an
 //! import are: they still count once, also after a restart.
 //!
-//! Key: `g`, the newest arrival, and the sequence number of the first block, both big-endian. Value: arrivals
-//! and identities. A list is dropped when its newest arrival is out of the window.
+//! Key: `g`, the newest arrival, the sequence number of the first block, and a number, all big-endian. Value:
+//! arrivals and identities. A list is dropped when its newest arrival is out of the window.
 
 use super::Journal;
 use super::header::{Form, Header};
@@ -15,7 +15,10 @@ use crate::store::Batch;
 use std::collections::HashSet;
 
 pub(super) const FORGOTTEN: u8 = b'g';
+pub(super) const KEY_BYTES: usize = 1 + 8 + 8 + 2;
 const VERSION: u8 = 1;
+/// What is larger does not suit the store.
+const LIST_IDS: usize = 4000;
 
 /// The ids of events that go.
 #[derive(Debug, Default)]
@@ -78,15 +81,19 @@ impl Forgotten {
 
     /// Puts the list into the batch that deletes the events, the first of which has sequence number `first`.
     pub(super) fn put(&self, batch: &mut Batch, first: u64) {
-        let Some(newest) = self.0.iter().map(|it| it.0).max() else { return };
-        let mut list = Writer::default();
-        for (received, identity) in &self.0 {
-            list.i64(received.as_nanos());
-            list.u64(*identity);
+        for (number, ids) in (0u16..).zip(self.0.chunks(LIST_IDS)) {
+            let mut list = Writer::default();
+            let mut newest = 0;
+            for (received, identity) in ids {
+                list.i64(received.as_nanos());
+                list.u64(*identity);
+                newest = newest.max(received.as_nanos());
+            }
+            let newest = newest.cast_unsigned().to_be_bytes();
+            let place = [&first.to_be_bytes()[..], &number.to_be_bytes()].concat();
+            let key = [&[FORGOTTEN][..], &newest, &place].concat();
+            batch.put(&key, &codec::seal(VERSION, &list.into_inner()));
         }
-        let newest = newest.as_nanos().max(0).cast_unsigned();
-        let key = [&[FORGOTTEN][..], &newest.to_be_bytes(), &first.to_be_bytes()].concat();
-        batch.put(&key, &codec::seal(VERSION, &list.into_inner()));
     }
 }
 
@@ -96,10 +103,10 @@ fn newest(key: &[u8]) -> Option<Time> {
 }
 
 fn first(key: &[u8]) -> Option<u64> {
-    key.get(9..)?.try_into().ok().map(u64::from_be_bytes)
+    key.get(9..17)?.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn decode(value: &[u8]) -> Result<Vec<(Time, u64)>, DecodeError> {
+pub(super) fn decode(value: &[u8]) -> Result<Vec<(Time, u64)>, DecodeError> {
     let mut list = Reader::new(codec::unseal(VERSION, value)?);
     let mut res = Vec::new();
     while !list.is_empty() {

@@ -20,6 +20,10 @@ pub(super) const LEVEL: i32 = 3;
 pub(super) const SEALED_EVENTS: usize = 8000;
 pub(super) const SEALED_BYTES: usize = 2 << 20;
 
+/// Bytes of one chunk. sled keeps a value of an eighth of a megabyte and more in a file of its own, and never
+/// deletes that file.
+const CHUNK_BYTES: usize = 120 << 10;
+
 /// The events of a chunk with their positions in the block.
 pub(super) type Members<'e> = Vec<(u32, Event<'e>)>;
 
@@ -139,11 +143,20 @@ impl Journal {
             groups.push((name, mixed));
         }
         let mut packer = Packer::new(LEVEL).map_err(crate::store::StoreError::from)?;
-        let chunk = |(number, (event_type, events)): (u16, (Arc<str>, Members<'_>))| {
+        let mut res = Vec::new();
+        // What is too large for one chunk is divided until it is not.
+        let mut todo: Vec<_> = groups.into_iter().rev().collect();
+        while let Some((event_type, mut events)) = todo.pop() {
             let value = chunk::encode(&event_type, &events, &mut packer);
-            (self.part_of(number, &event_type, &events, value.len()), value)
-        };
-        Ok(((0..).zip(groups).map(chunk).collect(), moved))
+            if value.len() > CHUNK_BYTES && events.len() > 1 {
+                let rest = events.split_off(events.len() / 2);
+                todo.extend([(Arc::clone(&event_type), rest), (event_type, events)]);
+                continue;
+            }
+            let number = u16::try_from(res.len()).unwrap_or(u16::MAX);
+            res.push((self.part_of(number, &event_type, &events, value.len()), value));
+        }
+        Ok((res, moved))
     }
 
     /// How many of `events` came from each source, under the name of `event_type`.

@@ -6,6 +6,7 @@
 mod facts;
 
 use super::block;
+use super::forgotten;
 use super::header::{Sealed, SealedPart};
 use super::ids;
 use super::segment::IdKey;
@@ -88,6 +89,13 @@ impl Verify {
                 if let Err(error) = facts::id_key(value) {
                     let lost = "which ids are known: an event that is sent again may count again";
                     self.bad("the key of the ids", &error.to_string(), lost, key);
+                }
+            }
+            None if kind == forgotten::FORGOTTEN && key.len() == forgotten::KEY_BYTES => {
+                if let Err(error) = forgotten::decode(value) {
+                    let lost =
+                        "ids of events that were pruned: one that is sent again may count again";
+                    self.bad("a list of the ids of pruned events", &error.to_string(), lost, key);
                 }
             }
             None => {

@@ -23,6 +23,10 @@ use tokio::{sync::oneshot, time};
 /// How often the clock is looked at, and a prune that found no way is tried again.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// Pages of the store that a pruned block leaves half dead, generously; and how many are seen to at once.
+const PAGES_PER_BLOCK: usize = 16;
+const MAX_PAGES: usize = 20_000;
+
 /// Seconds of a prune.
 const DURATIONS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
 
@@ -231,6 +235,8 @@ impl Pipeline {
         keeper.store.flush()?;
         let plan = keeper.retention.plan(wanted);
         let pruned = self.journal().prune(&plan, from, keep_from)?;
+        let blocks = usize::try_from(pruned.blocks).unwrap_or(usize::MAX);
+        keeper.store.reclaim(blocks.saturating_mul(PAGES_PER_BLOCK).min(MAX_PAGES))?;
         let own = &keeper.own;
         for (event_type, events) in &pruned.types {
             let class = keeper.retention.class(event_type).as_str();

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FORMAT_KEY: &[u8] = b"format";
+pub(super) const FORMAT_KEY: &[u8] = b"format";
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
 const LOCK_RETRIES: u32 = 100;
