@@ -253,3 +253,6 @@ fn foreign(rules: &RuleSet) -> Foreign {
     let process = PROCESS.map(|(name, kind)| (name.to_owned(), (kind, Vec::new())));
     rules.chain(process).collect()
 }
+
+#[cfg(test)]
+mod tests;
