@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Unpacks a current Prometheus and promtool beside the system's own, so that tests run against both.
+# Unpacks a current Prometheus, promtool and Pushgateway beside the system's own, so that tests run against both.
 # usage: peers.sh DIR     afterwards DIR/usr/bin has the programs.
 # The packages are those of Debian's unstable suite, fetched by apt from the mirror that this machine already
 # uses and verified by its signatures. Nothing is installed and nothing outside DIR is written; a DIR that is
 # complete is left alone.
 set -euo pipefail
 
-programs=(prometheus promtool)
+programs=(prometheus promtool prometheus-pushgateway)
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 
 complete() {
   local program
   for program in "${programs[@]}"; do
-    "$dir/usr/bin/$program" --version 2>&1 | grep -qE "^$program, version [3-9]\." || return 1
+    "$dir/usr/bin/$program" --version 2>&1 | grep -qE "^(prometheus|promtool), version [3-9]\.|^pushgateway, version 1\.[1-9][0-9]" || return 1
   done
 }
 

@@ -21,6 +21,10 @@ install_packages() {
   local wanted=()
   # The prometheus package brings promtool and, unlike the unpacked peer, the version that stable Debian runs.
   command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
+  # What answers as we do is asked the same; the clients that push to it push to us.
+  command -v prometheus-pushgateway >/dev/null || wanted+=(prometheus-pushgateway)
+  command -v npm >/dev/null || wanted+=(nodejs npm)
+  command -v curl >/dev/null || wanted+=(curl)
   python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
   # Building zstd and ring from source.
   command -v cc >/dev/null || wanted+=(build-essential)
@@ -46,13 +50,13 @@ install_peers() {
     missing "a current Prometheus in ./peers (scripts/peers.sh needs Debian's apt)"
     return
   fi
-  say "current Prometheus in ./peers"
-  scripts/peers.sh peers || missing "a current Prometheus in ./peers"
+  say "current Prometheus and Pushgateway in ./peers"
+  scripts/peers.sh peers || missing "a current Prometheus and Pushgateway in ./peers"
 }
 
 # The official Python parser is the oracle for what the exposition writes.
 install_python() {
-  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf' 2>/dev/null; then
+  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy' 2>/dev/null; then
     say "python oracle in .venv-test"
     { python3 -m venv "$venv" &&
       "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements-test.txt; } ||
@@ -61,10 +65,21 @@ install_python() {
   export OBSERVATORY_TEST_PYTHON=$venv/bin/python
 }
 
+# A client that pushes, as it is.
+install_node() {
+  if [ ! -d .npm-test/node_modules/prom-client ]; then
+    say "prom-client in .npm-test"
+    command -v npm >/dev/null &&
+      npm install --silent --no-fund --no-audit --prefix .npm-test prom-client@15.1.3 ||
+      { missing "prom-client for node"; return; }
+  fi
+}
+
 export OBSERVATORY_TEST_PEERS=${OBSERVATORY_TEST_PEERS:-$PWD/peers}
 install_packages
 install_peers
 install_python
+install_node
 scripts/lint.sh
 say "tests"
 cargo test --locked

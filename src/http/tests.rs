@@ -66,20 +66,17 @@ fn every_route_and_every_role() {
             ("/" | "/metrics" | "/health" | "/-/healthy" | "/-/ready" | "/openapi.json", _) => {
                 [200; 6]
             }
-            ("/api/v1/events" | "/api/v1/events/batch" | "/api/v1/logs", &Method::POST) => {
-                [401, 401, 200, 403, 200, 200]
-            }
+            ("/api/v1/events" | "/api/v1/events/batch" | "/api/v1/logs", &Method::POST)
+            | ("/metrics/job/{grouping}", _) => [401, 401, 200, 403, 200, 200],
             ("/api/v1/events" | "/api/v1/events/{id}" | "/api/v1/logs", &Method::GET)
             | ("/api/v1/events/summary" | "/api/v1/events/export" | "/api/v1/services", _)
             | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
-            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
-                [401, 401, 403, 200, 200, 200]
-            }
+            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _)
+            | ("/api/v1/metrics", _) => [401, 401, 403, 200, 200, 200],
             ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
-            | ("/api/v1/maintenance/prune", _) => [401, 401, 403, 403, 200, 200],
-            ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _) => {
-                [401, 401, 403, 403, 403, 200]
-            }
+            | ("/api/v1/maintenance/prune" | "/-/quit", _) => [401, 401, 403, 403, 200, 200],
+            ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _)
+            | ("/api/v1/admin/wipe", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
         };
         for method in route.methods {
@@ -212,7 +209,7 @@ fn what_is_not_there() {
     check(
         "DELETE /api/v1/events",
         "",
-        &["405 [allow: POST, GET, HEAD, OPTIONS]", "\"error\":\"method_not_allowed\""],
+        &["405 [allow: GET, HEAD, OPTIONS, POST]", "\"error\":\"method_not_allowed\""],
     );
     check("OPTIONS /api/v1/tokens/x", "", &["204 [allow: DELETE, OPTIONS]"]);
     check("POST /metrics", "", &["405 [allow: GET, HEAD, OPTIONS]"]);

@@ -271,7 +271,14 @@ fn text_errors() {
 
 #[test]
 fn limits_hold() {
-    let limits = Limits { samples: 2, labels: 1, name_bytes: 10, value_bytes: 10, help_bytes: 10, ..Limits::default() };
+    let limits = Limits {
+        samples: 2,
+        labels: 1,
+        name_bytes: 10,
+        value_bytes: 10,
+        help_bytes: 10,
+        ..Limits::default()
+    };
     let long = "x".repeat(11);
     for body in [
         "m 1\nm 1\nm 1\n".to_owned(),
