@@ -239,8 +239,8 @@ impl Pipeline {
         };
         let now = now();
         let dedup = dedup_window(config, &rules);
-        let opened = journal::open(store, dedup, now, (random(0), random(8)))?;
-        let (journal, journal_writer, merger) = opened;
+        let (journal, journal_writer, merger) =
+            journal::open(store, dedup, now, (random(0), random(8)))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {
@@ -253,8 +253,7 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let retention = config.retention.clone();
-        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
+        let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(
             config,
             store,
