@@ -23,6 +23,7 @@ mod count;
 mod dedup;
 mod filter;
 mod find;
+mod garbage;
 mod header;
 mod ids;
 mod index;
@@ -41,6 +42,7 @@ mod shape;
 
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
+pub use garbage::read_anything;
 pub use kinds::Kind;
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
@@ -451,6 +453,8 @@ fn gather(segments: Vec<Segment>) -> Vec<Segment> {
     res
 }
 
+#[cfg(test)]
+mod fixture_tests;
 #[cfg(test)]
 mod sealed_tests;
 #[cfg(test)]

@@ -14,8 +14,11 @@ use std::{
     time::Duration,
 };
 
-/// The version of everything that is stored. A store of another version is refused, never rewritten.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of everything that is stored. A store of a version that is not known is refused, never
+/// rewritten. Version 2 brought sealed blocks, which version 1 would not have seen; what version 1 wrote is
+/// part of version 2.
+pub const FORMAT_VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 
 const FORMAT_KEY: &[u8] = b"format";
 /// Nothing is in it.
@@ -262,16 +265,20 @@ fn check_format(path: &Path, db: &sled::Db) -> Result<(), OpenError> {
     match db.get(FORMAT_KEY).map_err(damaged)? {
         Some(it) => match <[u8; 4]>::try_from(it.as_ref()).map(u32::from_be_bytes) {
             Ok(FORMAT_VERSION) => Ok(()),
+            // From now on there is what the older version would not see.
+            Ok(OLDEST_VERSION..FORMAT_VERSION) => write_format(db).map_err(damaged),
             Ok(other) => refuse(other.to_string()),
             Err(_) => refuse("unknown".to_owned()),
         },
         None if db.tree_names().len() > 1 => refuse("unknown".to_owned()),
-        None => {
-            db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes()).map_err(damaged)?;
-            db.flush().map_err(damaged)?;
-            Ok(())
-        }
+        None => write_format(db).map_err(damaged),
     }
+}
+
+fn write_format(db: &sled::Db) -> Result<(), sled::Error> {
+    db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes())?;
+    db.flush()?;
+    Ok(())
 }
 
 // === impl Table ===
@@ -382,6 +389,19 @@ mod tests {
         let _store = Store::open(&config).unwrap();
         let err = Store::open(&config).unwrap_err().to_string();
         assert!(err.contains(&std::process::id().to_string()), "{err}");
+    }
+
+    #[test]
+    fn an_older_format_is_read_and_becomes_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new(dir.path().to_owned());
+        let store = Store::open(&config).unwrap();
+        store.db.insert(FORMAT_KEY, &OLDEST_VERSION.to_be_bytes()).unwrap();
+        store.flush().unwrap();
+        drop(store);
+        let store = Store::open(&config).unwrap();
+        let found = store.db.get(FORMAT_KEY).unwrap().unwrap();
+        assert_eq!(found.as_ref(), FORMAT_VERSION.to_be_bytes());
     }
 
     #[test]

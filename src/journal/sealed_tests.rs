@@ -7,10 +7,10 @@ use crate::selector::Selector;
 use crate::store;
 use std::time::Duration;
 
-const MINUTE: i64 = 60_000;
+pub(super) const MINUTE: i64 = 60_000;
 
 /// An event a minute, of many shapes.
-fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
+pub(super) fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
     let id = (i % 11 == 0).then(|| format!("id-{i}"));
     let mut event = it.event(i * MINUTE, id.as_deref(), &format!("type_{}", i % n_types));
     event.source = format!("source-{}", i % 5).into();
@@ -34,7 +34,7 @@ fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
     event
 }
 
-fn fill(it: &mut Fixture, n: i64, n_types: i64) {
+pub(super) fn fill(it: &mut Fixture, n: i64, n_types: i64) {
     let mut next = 0;
     while next < n {
         let end = (next + 90 + next % 20).min(n);
@@ -78,7 +78,7 @@ fn questions() -> Vec<Query> {
 }
 
 /// What the journal says to all questions, in all the ways that they can be asked.
-fn answers(journal: &Journal) -> Vec<Vec<(u64, Event<'static>)>> {
+pub(super) fn answers(journal: &Journal) -> Vec<Vec<(u64, Event<'static>)>> {
     let mut res = Vec::new();
     for query in questions() {
         let expected = journal.query(&query).unwrap().events;
