@@ -5,12 +5,17 @@ SHELL := /usr/bin/env bash
 
 # Arguments for `observatory serve`: make run ARGS='--listen 127.0.0.1:9191'
 ARGS ?=
-# Which benchmark: ingest, batch, scrape, idle or all.
+# Which benchmark: ingest, batch, scrape, idle or all of these; or history, which needs PostgreSQL (bench/README.md).
 BENCH ?= all
+# A Python that has psycopg.
+HISTORY_PYTHON ?= python3
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
+# Rounds of kill -9, and minutes of ingest against retention.
+SOAK_ROUNDS ?= 500
+SOAK_MINUTES ?= 5
 
-.PHONY: help run build test lint fmt bench fuzz clean
+.PHONY: help run build test lint fmt bench fuzz soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -31,13 +36,16 @@ lint: ## formatting, clippy, rustdoc, cargo-deny, script syntax
 fmt: ## format the code
 	cargo fmt
 
-bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape|idle|all)
+bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape|idle|all|history)
 	cargo build --release
 	cargo build --release --manifest-path bench/limits/Cargo.toml --target-dir target/bench
-	python3 bench/run.py $(BENCH)
+	$(if $(filter history,$(BENCH)),$(HISTORY_PYTHON) bench/history.py,python3 bench/run.py $(BENCH))
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_MINUTES
+	scripts/soak.sh $(SOAK_ROUNDS) $(SOAK_MINUTES)
 
 clean: ## remove build output, unpacked peers and test tools
 	rm -rf target peers .venv-test

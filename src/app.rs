@@ -1,9 +1,13 @@
 //! The composition root: builds every component bottom-up, and stops them top-down.
 
+pub mod verify;
+
 use crate::config::Settings;
 use crate::http;
 use crate::pipeline;
 use crate::pipeline::Pipeline;
+use crate::services;
+use crate::services::Services;
 use crate::shutdown;
 use crate::store;
 use crate::store::Store;
@@ -38,6 +42,7 @@ pub struct Config {
 pub struct App {
     pipeline: Pipeline,
     tokens: Tokens,
+    services: Services,
     http: http::Config,
     metrics: http::Metrics,
     watch_rules: Option<Duration>,
@@ -56,6 +61,9 @@ pub enum OpenError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] tokens::TokenError),
+    /// The services cannot be read.
+    #[error(transparent)]
+    Services(#[from] services::ServiceError),
 }
 
 // === impl Config ===
@@ -84,6 +92,7 @@ impl App {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let store = Store::open(&config.store)?;
         let tokens = Tokens::open(store.clone(), config.tokens)?;
+        let services = Services::open(store.clone())?;
         let pipeline = Pipeline::open(&config.pipeline, &store)?;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics::default()));
@@ -93,7 +102,7 @@ impl App {
         let metrics = http::Metrics::register(&mut registry);
         pipeline.expose(registry);
         let Config { http, watch_rules, grace, .. } = config;
-        Ok(Self { pipeline, tokens, http, metrics, watch_rules, grace })
+        Ok(Self { pipeline, tokens, services, http, metrics, watch_rules, grace })
     }
 
     /// Whether any token is known.
@@ -119,6 +128,7 @@ impl App {
         let surface = http::surface(http::Parts {
             pipeline: self.pipeline.clone(),
             tokens: self.tokens,
+            services: self.services,
             metrics: self.metrics.clone(),
             config: self.http.clone(),
             stopping: stopping.clone(),
@@ -134,9 +144,12 @@ impl App {
             let pipeline = self.pipeline.clone();
             tokio::spawn(async move { pipeline.watch_rules(interval).await })
         });
+        let pipeline = self.pipeline.clone();
+        let keeping = tokio::spawn(async move { pipeline.keep().await });
         shutdown.await;
         tracing::info!("draining");
         reloads.abort();
+        keeping.abort();
         if let Some(it) = watch {
             it.abort();
         }

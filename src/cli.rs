@@ -1,6 +1,7 @@
 //! The command line: one verb per file. Results go to standard output, messages to standard error, and the
 //! exit code says what kind of failure it was ([`EXIT_CODES`]).
 
+mod backup;
 mod client;
 mod config;
 mod deliver;
@@ -11,6 +12,7 @@ mod filter;
 mod import;
 mod pairs;
 mod progress;
+mod query;
 mod rules;
 mod run;
 mod send;
@@ -19,6 +21,7 @@ mod session;
 mod settings;
 mod spool;
 mod token;
+mod verify;
 
 pub use error::{EXIT_CODES, Error};
 pub use session::Session;
@@ -51,6 +54,12 @@ enum Command {
     Run(run::Args),
     /// Send a believable stream of events to a server, to see it alive
     Demo(demo::Args),
+    /// Ask a server for events
+    Query(query::Args),
+    /// Take a backup of a running server
+    Backup(backup::Take),
+    /// Make a data directory from a backup
+    Restore(backup::Restore),
     /// Write what the server knows into files
     #[command(subcommand)]
     Export(export::Command),
@@ -66,6 +75,8 @@ enum Command {
     /// Create, list and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Check everything that is stored, while no server runs
+    Verify(verify::Args),
 }
 
 const LONG_VERSION: &str = concat!(
@@ -83,6 +94,7 @@ Examples:
   observatory send ci_build_completed --source ci project=web status=success
   observatory run -- make test
   observatory demo --rate 5/s
+  observatory query --since 2h
   curl http://127.0.0.1:9091/metrics";
 
 /// Runs the program with the arguments and the environment of this process.
@@ -103,11 +115,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
+        Command::Query(args) => query::run(&args, session),
+        Command::Backup(args) => backup::take(&args, session),
+        Command::Restore(args) => backup::restore(&args, session),
         Command::Export(command) => export::run(&command, session),
         Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Verify(args) => verify::run(&args, session),
     };
     match result {
         Ok(()) => 0,

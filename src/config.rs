@@ -7,14 +7,16 @@
 mod keys;
 mod load;
 mod node;
+mod retention;
 mod settings;
 mod show;
 mod suggest;
 mod units;
 mod value;
 
-pub use keys::{KEYS, Key, OTHER_VARIABLES};
+pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
+pub use retention::{Age, Bound, Globs, Retention};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,
     Shutdown, Size, Snapshot, Store, Token,

@@ -14,6 +14,8 @@ mod gate;
 mod health;
 mod home;
 mod instruments;
+mod logs;
+mod maintenance;
 mod metrics;
 mod openapi;
 mod openmetrics;
@@ -24,6 +26,7 @@ mod reply;
 mod routes;
 mod rules;
 mod serve;
+mod services;
 mod status;
 mod summary;
 mod tokens;
@@ -34,6 +37,7 @@ pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
 
 use crate::pipeline::Pipeline;
+use crate::services::Services;
 use crate::sources;
 use crate::tokens::Tokens;
 use bytes::Bytes;
@@ -80,6 +84,8 @@ pub struct Parts {
     pub pipeline: Pipeline,
     /// Who may do what.
     pub tokens: Tokens,
+    /// Who writes logs.
+    pub services: Services,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// The bounds.
@@ -91,6 +97,7 @@ pub struct Parts {
 /// What handlers share.
 struct State {
     pipeline: Pipeline,
+    services: Services,
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
@@ -104,9 +111,10 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, metrics, config, stopping } = parts;
+    let Parts { pipeline, tokens, services, metrics, config, stopping } = parts;
     let state = State {
         pipeline,
+        services,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
         exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),

@@ -16,6 +16,7 @@
 //! blocks are merged in the background into sealed ones of some thousand events, a chunk of columns for
 //! each type, so that questions and pruning touch only the types that they are about (`merge`, `seal`).
 
+mod arrivals;
 mod block;
 mod chunk;
 mod column;
@@ -23,12 +24,15 @@ mod count;
 mod dedup;
 mod filter;
 mod find;
+mod forgotten;
 mod garbage;
 mod header;
+mod holds;
 mod ids;
 mod index;
 mod ints;
 mod kinds;
+mod load;
 mod merge;
 mod ordered;
 mod pack;
@@ -39,15 +43,19 @@ mod scan;
 mod seal;
 mod segment;
 mod shape;
+mod trim;
+mod verify;
 
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
 pub use garbage::read_anything;
 pub use kinds::Kind;
+pub use load::{LoadError, Loader};
 pub use prune::{Class, Pruned, Retention};
 pub use query::{Cursor, Page, Query, QueryError};
-
+pub use record::{decode_next as decode_event, encode as encode_event};
 pub use segment::{BLOCK_BYTES, BLOCK_EVENTS, IdKey, Segment};
+pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
@@ -59,9 +67,11 @@ use segment::Stats;
 use std::{
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-const TABLE: &str = "journal";
+/// The table of the store that holds the journal.
+pub const TABLE: &str = "journal";
 const KEY_OF_IDS: &[u8] = b"k";
 
 /// The journal's read side. A handle: clones share it. It blocks, so call it off the reactor.
@@ -70,6 +80,8 @@ pub struct Journal {
     table: Table,
     index: Arc<Index>,
     key: IdKey,
+    /// How long ids are remembered.
+    window: Duration,
     /// Held by whoever replaces or deletes blocks.
     replacing: Arc<Mutex<()>>,
 }
@@ -98,15 +110,17 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// The commit log cannot be read.
     #[error(
-        "the commit log: {0}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the commit log: {0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Log(#[from] LogError),
     /// A list of ids cannot be read.
-    #[error("{0}; nothing was changed: keep a copy of the data directory and restore a backup")]
+    #[error(
+        "{0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
+    )]
     Read(#[from] QueryError),
     /// A header is damaged.
     #[error(
-        "the journal is damaged at sequence {first}: {source}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the journal is damaged at sequence {first}: {source}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Damaged {
         /// The sequence number of the block.
@@ -116,7 +130,7 @@ pub enum OpenError {
     },
     /// Sequence numbers are missing.
     #[error(
-        "the journal has a gap: sequence {expected} is followed by {found}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the journal has a gap: sequence {expected} is followed by {found}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Gap {
         /// What should have come.
@@ -141,7 +155,7 @@ pub fn open(
     let table = store.table(TABLE)?;
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
-    let journal = Journal { table, index, key, replacing: Arc::default() };
+    let journal = Journal { table, index, key, window: dedup.window, replacing: Arc::default() };
     let (log, records) = store.log()?;
     if !records.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
@@ -162,6 +176,12 @@ pub fn open(
         unflushed: false,
     };
     Ok((journal, writer, run))
+}
+
+/// Whether an entry of the journal's table is a part of its events; what is not is needed beside them.
+#[must_use]
+pub fn is_of_events(key: &[u8]) -> bool {
+    key.first().is_some_and(|it| block::KINDS.contains(it))
 }
 
 /// The store's own key of ids, made from `random` when the store is new.
@@ -342,9 +362,12 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The store cannot be written; nothing was appended then.
+    /// The disk is full, and nothing was appended; or the store cannot be written, and it is not known whether
+    /// anything was: nothing is appended any more until the store is opened anew.
     pub fn append(&mut self, segments: Vec<Segment>) -> Result<u64, StoreError> {
         let first = self.next;
+        // Before the log is written: what is refused must not come back from there after a crash.
+        self.store.check_room(segments.iter().map(|it| it.size_bytes() as u64).sum())?;
         let segments = gather(segments);
         let small = matches!(segments.as_slice(), [it] if it.packed.is_none());
         let mut batch = Batch::default();
@@ -398,7 +421,7 @@ impl Writer {
             return Ok(());
         }
         if self.log.is_full_for(record.len()) {
-            match self.log.turn()? {
+            match self.store.wrote(self.log.turn())? {
                 Some(left) => self.merger.checkpoint(left),
                 None => {
                     self.store.flush()?;
@@ -406,16 +429,17 @@ impl Writer {
                 }
             }
         }
-        Ok(self.log.append(&record)?)
+        self.store.wrote(self.log.append(&record))
     }
 
     /// Blocks until everything appended is on disk.
     ///
     /// # Errors
     ///
-    /// The disk refused.
+    /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.log.sync()?;
+        self.store.check_writable()?;
+        self.store.wrote(self.log.sync())?;
         if self.unflushed {
             self.store.flush()?;
             self.unflushed = false;

@@ -4,6 +4,7 @@
 //! (`docs/ARCHITECTURE.md`).
 
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod codec;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod rules;
 pub mod selector;
+pub mod services;
 pub mod shutdown;
 pub mod sources;
 pub mod store;

@@ -22,6 +22,7 @@ mod shadow;
 mod snapshot;
 mod spans;
 pub mod trial;
+pub mod verify;
 mod zero;
 
 pub use origin::Origin;
@@ -29,7 +30,7 @@ pub use own::Own;
 pub use past::Past;
 pub use render::{Audience, Rendered, Scraper};
 pub use shadow::{Difference, Example, Shadow};
-pub use snapshot::RestoreError;
+pub use snapshot::{Reach, RestoreError, reach};
 
 use crate::rules::{Change, FamilyKind, FamilySpec, Op, RuleSet, SpanSpec, Updates};
 use crate::store::Table;

@@ -12,16 +12,20 @@
 
 mod answers;
 mod chronicle;
+mod keeper;
 mod own;
 mod queue;
 mod reload;
 mod replay;
+mod retention;
 mod scrape;
 mod writer;
 
 pub use chronicle::{Chronicle, ChronicleError};
+pub use keeper::{Hold, PruneError, Pruned};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
+pub use retention::{Class, ParseClassError, Retention, Wanted};
 pub use scrape::ScrapeFormat;
 
 use crate::event::{EventId, IdGenerator, NewEvent, Time};
@@ -37,11 +41,7 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -68,6 +68,8 @@ pub struct Config {
     pub page_cache: Duration,
     /// How the projection behaves.
     pub metrics: metrics::Config,
+    /// How long events are kept.
+    pub retention: Retention,
 }
 
 /// When a submission is answered.
@@ -102,13 +104,9 @@ struct Inner {
     own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
+    keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    /// Held by the replay that is under way.
-    replaying: Mutex<()>,
-    backfills: replay::Backfills,
-    wake: replay::Wake,
-    /// Whether what goes on in the background is to be given up.
-    stopping: AtomicBool,
+    replays: replay::Replays,
 }
 
 /// What happened to a submitted batch: it is durable and visible.
@@ -138,9 +136,28 @@ pub enum SubmitError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The disk is full: the same request is taken as soon as there is room.
+    #[error(
+        "the server's disk is full: {free} bytes are free and {needed} are needed; nothing of this request was accepted, send it again when there is room"
+    )]
+    NoSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
     /// The store cannot be written.
     #[error("the store cannot be written: {0}")]
     Store(Arc<str>),
+}
+
+impl From<&StoreError> for SubmitError {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Full { free, needed, .. } => Self::NoSpace { free: *free, needed: *needed },
+            other => Self::Store(other.to_string().into()),
+        }
+    }
 }
 
 /// Why the pipeline could not be opened.
@@ -154,7 +171,7 @@ pub enum OpenError {
     Journal(#[from] journal::OpenError),
     /// The journal cannot be replayed.
     #[error(
-        "cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory"
+        "cannot replay the journal: {0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Replay(#[from] journal::QueryError),
     /// The snapshot is damaged.
@@ -198,6 +215,7 @@ impl Default for Config {
             max_label_bytes: 128,
             page_cache: Duration::from_secs(1),
             metrics: metrics::Config::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -235,6 +253,8 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
+        let retention = config.retention.clone();
+        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
         let writer = writer::Writer::new(
             config,
             store,
@@ -247,7 +267,7 @@ impl Pipeline {
             .spawn(move || writer.run(&commands))?;
         let merger =
             thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
-        let (wake, woken) = replay::Wake::new();
+        let (replays, woken) = replay::Replays::new();
         let res = Self {
             inner: Arc::new(Inner {
                 queue,
@@ -265,16 +285,12 @@ impl Pipeline {
                 own,
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
+                keeper,
                 threads: Mutex::new(vec![writer, merger]),
-                replaying: Mutex::default(),
-                backfills: replay::Backfills::default(),
-                wake,
-                stopping: AtomicBool::new(false),
+                replays,
             }),
         };
-        let backfills = replay::start_backfills(Arc::downgrade(&res.inner), woken)?;
-        res.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(backfills);
-        res.inner.wake.ring();
+        res.start_backfills(woken)?;
         Ok(res)
     }
 
@@ -289,8 +305,9 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The queue is full, the server is stopping, or the store cannot be written. Nothing was accepted
-    /// then, except that a store that failed between writing and flushing may have kept it.
+    /// The queue or the disk is full, the server is stopping, or the store cannot be written. Nothing was
+    /// accepted then, except that a store that failed between writing and flushing may have kept it; it takes
+    /// nothing more until the next start, which finds out.
     pub fn submit(
         &self,
         events: Vec<NewEvent<'_>>,
@@ -300,11 +317,14 @@ impl Pipeline {
         let queued = self.queue(events, received);
         let own = Arc::clone(&self.inner.own);
         async move {
-            let Waiting { ids, answer } = queued?;
-            let duplicates = match answer {
+            let Waiting { ids, stored, answer } = queued?;
+            let mut duplicates = match answer {
                 Some(it) => it.await.unwrap_or(Err(SubmitError::Stopping))?,
                 None => Vec::new(),
             };
+            if !stored.is_empty() {
+                duplicates = among_all(&stored, &duplicates, ids.len());
+            }
             own.ingested(ids.len() - duplicates.len(), duplicates.len(), started.elapsed());
             let is_duplicate = |at: &usize| duplicates.binary_search(at).is_ok();
             let receipt = |(at, id)| Receipt { id, duplicate: is_duplicate(&at) };
@@ -315,26 +335,32 @@ impl Pipeline {
     fn queue(&self, events: Vec<NewEvent<'_>>, received: Time) -> Result<Waiting, SubmitError> {
         let inner = &self.inner;
         if events.is_empty() {
-            return Ok(Waiting { ids: Vec::new(), answer: None });
+            return Ok(Waiting { ids: Vec::new(), stored: Vec::new(), answer: None });
         }
         // Refuse before the work is done: an overload must be cheap.
         if inner.queued.is_full() {
             inner.own.refused();
             return Err(SubmitError::Full);
         }
+        let stored = self.stored(&events)?;
         let rules = inner.rules.load_full();
         let (reply, answer) = oneshot::channel();
         let mut prepared = Prepared::for_events(events.len());
         let mut ids = Vec::with_capacity(events.len());
-        for event in events {
+        for (at, event) in events.into_iter().enumerate() {
             let event = event.accept(received, || inner.ids.next(received));
-            prepared.push(&event, &rules, inner.journal.id_key());
+            if stored.binary_search(&at).is_err() {
+                prepared.push(&event, &rules, inner.journal.id_key());
+            }
             ids.push(match event.id {
                 EventId::Given(it) => EventId::Given(it.into_owned().into()),
                 EventId::Generated(it) => EventId::Generated(it),
             });
         }
         let Prepared { mut segments, updates, parts } = prepared;
+        if parts.is_empty() {
+            return Ok(Waiting { ids, stored, answer: None });
+        }
         segments.iter_mut().for_each(Segment::pack);
         let size = segments.iter().map(Segment::size_bytes).sum::<usize>() + updates.text.len();
         let Some(place) = Queued::enter(&inner.queued, size) else {
@@ -344,13 +370,33 @@ impl Pipeline {
         let received_ms = received.as_millis();
         let append = Append { segments, updates, parts, rules, received_ms, reply, _place: place };
         match inner.queue.try_send(Command::Append(Box::new(append))) {
-            Ok(()) => Ok(Waiting { ids, answer: Some(answer) }),
+            Ok(()) => Ok(Waiting { ids, stored, answer: Some(answer) }),
             Err(mpsc::TrySendError::Full(_)) => {
                 inner.own.refused();
                 Err(SubmitError::Full)
             }
             Err(mpsc::TrySendError::Disconnected(_)) => Err(SubmitError::Stopping),
         }
+    }
+
+    /// The positions of the events that come back with the id that this server gave them, ascending.
+    fn stored(&self, events: &[NewEvent<'_>]) -> Result<Vec<usize>, SubmitError> {
+        let mut positions = Vec::new();
+        let mut ids = Vec::new();
+        for (at, event) in events.iter().enumerate() {
+            if let Some(id) = event.id.as_deref().filter(|it| EventId::is_ours(it)) {
+                positions.push(at);
+                ids.push((EventId::parse(id), event.source.as_ref()));
+            }
+        }
+        if ids.is_empty() {
+            return Ok(positions);
+        }
+        let held = self.inner.journal.holds(&ids);
+        let held = held.map_err(|it| SubmitError::Store(it.to_string().into()))?;
+        let mut held = held.into_iter();
+        positions.retain(|_| held.next().unwrap_or(false));
+        Ok(positions)
     }
 
     /// The journal's read side.
@@ -369,6 +415,7 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.inner.own.register(registry);
         self.inner.metrics.register(registry);
+        self.inner.keeper.register(registry);
         registry.register_collector(Box::new(own::Gauges(Arc::downgrade(&self.inner))));
     }
 
@@ -393,8 +440,7 @@ impl Pipeline {
 
     /// Commits what is queued, stores a snapshot and waits for the threads to end.
     pub async fn stop(&self) {
-        self.inner.stopping.store(true, Ordering::Relaxed);
-        self.inner.wake.ring();
+        self.inner.replays.stop();
         let pipeline = self.clone();
         let stopped = tokio::task::spawn_blocking(move || {
             // The queue may be full: this waits for a place, which is fine where nothing else does.
@@ -417,10 +463,26 @@ fn dedup_window(config: &Config, rules: &RuleSet) -> journal::DedupConfig {
     journal::DedupConfig { window: window.unwrap_or(config.dedup.window), ..config.dedup }
 }
 
-/// A batch that was queued: its ids, and where its answer comes; none for an empty batch.
+/// The positions of duplicates in a batch of `n` events: those that are stored, and of the others those
+/// at the positions that `others` says.
+fn among_all(stored: &[usize], others: &[usize], n: usize) -> Duplicates {
+    let mut other = 0;
+    let mut is_duplicate = |at: &usize| {
+        if stored.binary_search(at).is_ok() {
+            return true;
+        }
+        other += 1;
+        others.binary_search(&(other - 1)).is_ok()
+    };
+    (0..n).filter(|it| is_duplicate(it)).collect()
+}
+
+/// A batch that was queued: its ids, the positions of events that are stored already, and where its
+/// answer comes; none if there is nothing to store.
 #[derive(Debug)]
 struct Waiting {
     ids: Vec<EventId<'static>>,
+    stored: Vec<usize>,
     answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
 }
 

@@ -2,16 +2,33 @@
 //!
 //! One directory, one process. A [`Table`] is an ordered map of bytes; a [`Batch`] on it is applied whole
 //! or not at all, also across a crash. What [`Store::flush`] returned for is on disk.
+//!
+//! # When the disk does not do what it should
+//!
+//! - **Full.** A write is refused with [`StoreError::Full`] as long as less than [`Config::min_free_bytes`] are
+//!   free, and nothing was changed. It is accepted again when there is room.
+//! - **A write or a sync that fails.** What the disk holds is unknown then, and a second sync that succeeds would
+//!   prove nothing. The store takes no more writes ([`StoreError::Closed`]) until it is opened anew, which finds
+//!   out what is there. Reads go on.
+//! - **Damage.** A store whose files are not as they were written is not opened, and not changed.
 
+mod durable;
+mod files;
 mod log;
+mod open;
+mod reclaim;
+mod space;
+pub mod verify;
 
+pub use files::Damage;
 pub use log::{Log, LogError, Retired};
 
+use durable::Durable;
+use space::{Space, mib};
 use std::{
-    fs, io, panic,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
 };
 
 /// The version of everything that is stored. A store of a version that is not known is refused, never
@@ -20,43 +37,49 @@ use std::{
 pub const FORMAT_VERSION: u32 = 2;
 const OLDEST_VERSION: u32 = 1;
 
-const FORMAT_KEY: &[u8] = b"format";
-/// Nothing is in it.
-const SWEEP_TREE: &str = "sweep";
-const SWEEP_KEY: &[u8] = b"w";
-/// sled rewrites a page when so many changes have been appended to it.
-const WRITES_PER_REWRITE: usize = 11;
-const LOCK_FILE: &str = "lock";
-const LOCK_RETRIES: u32 = 100;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
-
-/// How the store uses memory.
+/// How the store uses memory and disk.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The directory; created if it is absent.
     pub path: PathBuf,
     /// Bytes of stored pages kept in memory. Default 16 MiB.
     pub cache_bytes: u64,
+    /// Bytes of the disk that are kept free: with less, writes are refused. Default 32 MiB.
+    pub min_free_bytes: u64,
 }
 
 /// The open store. A handle: clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     path: PathBuf,
     db: sled::Db,
-    /// The file that holds the data, to sync it for good.
-    file: std::sync::Arc<fs::File>,
+    durable: Durable,
+    space: Space,
+    /// Why nothing is written any more.
+    closed: OnceLock<Arc<str>>,
     // Holds the lock until the last clone is gone.
-    _lock: std::sync::Arc<fs::File>,
+    _lock: fs::File,
 }
 
 /// An ordered map of bytes.
 #[derive(Clone, Debug)]
-pub struct Table(sled::Tree);
+pub struct Table {
+    tree: sled::Tree,
+    shared: Arc<Shared>,
+}
 
 /// Changes that are applied together.
 #[derive(Debug, Default)]
-pub struct Batch(sled::Batch);
+pub struct Batch {
+    changes: sled::Batch,
+    /// Bytes that it adds.
+    bytes: u64,
+}
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +104,18 @@ pub enum OpenError {
         /// The version found.
         found: String,
     },
+    /// The disk is too full to start.
+    #[error(
+        "the disk of the data directory {path} is full: {} are free, and a start needs {}; make room and start again", mib(*.free), mib(*.needed)
+    )]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
     /// The directory cannot be used.
     #[error("cannot use the data directory {path}: {source}")]
     Io {
@@ -91,24 +126,52 @@ pub enum OpenError {
     },
     /// The files cannot be read.
     #[error(
-        "the store in {path} is damaged: {source}; nothing was changed: keep a copy, restore a backup, or choose another directory with --data-dir"
+        "the store in {path} is damaged: {what}; nothing that was stored was changed: run `observatory verify --data-dir {path}` to see what is lost, restore a backup, or choose another directory with --data-dir"
     )]
     Damaged {
         /// The directory.
         path: PathBuf,
-        /// Why.
-        source: sled::Error,
+        /// What is wrong, and where.
+        what: String,
     },
 }
 
 /// A read or write that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("store: {0}")]
-pub struct StoreError(#[from] sled::Error);
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or sled failed.
+    #[error("store: {0}")]
+    Failed(#[from] sled::Error),
+    /// There is too little room; nothing was changed.
+    #[error(
+        "the disk of {path} is full: {} are free, and {} are needed; make room, and writes are accepted again by themselves", mib(*.free), mib(*.needed)
+    )]
+    Full {
+        /// The data directory.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed for this write and to be kept free.
+        needed: u64,
+    },
+    /// An earlier write failed, so that nothing is written any more.
+    #[error(
+        "an earlier write failed ({0}), and nothing is written any more; see to the disk, and start the server again"
+    )]
+    Closed(Arc<str>),
+}
+
+impl StoreError {
+    /// Whether the same write is taken as soon as there is room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+}
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        Self(sled::Error::Io(error))
+        Self::Failed(sled::Error::Io(error))
     }
 }
 
@@ -118,7 +181,7 @@ impl Config {
     /// The defaults for `path`.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, cache_bytes: 16 << 20 }
+        Self { path, cache_bytes: 16 << 20, min_free_bytes: 32 << 20 }
     }
 }
 
@@ -129,22 +192,33 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The directory is in use, was written by another version, is damaged or cannot be used. Nothing in
-    /// it was changed then.
+    /// The directory is in use, was written by another version, is damaged or cannot be used, or the disk is
+    /// full. Nothing in it was changed then, apart from the lock.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let path = &config.path;
         let io_error = |source| OpenError::Io { path: path.clone(), source };
         fs::create_dir_all(path).map_err(io_error)?;
-        let lock = lock(path)?;
-        let db = open_sled(config)?;
-        check_format(path, &db)?;
-        let file = fs::File::open(path.join("db").join("db")).map_err(io_error)?;
-        Ok(Self {
+        let lock = open::lock(path)?;
+        open::check_format_file(path)?;
+        open::check_files(path)?;
+        let db = open::open_sled(config)?;
+        open::check_format(path, &db)?;
+        Self::of(config, db, lock)
+    }
+
+    fn of(config: &Config, db: sled::Db, lock: fs::File) -> Result<Self, OpenError> {
+        let path = &config.path;
+        let io_error = |source| OpenError::Io { path: path.clone(), source };
+        let shared = Shared {
             path: path.clone(),
             db,
-            file: std::sync::Arc::new(file),
-            _lock: std::sync::Arc::new(lock),
-        })
+            durable: Durable::new(path).map_err(io_error)?,
+            space: Space::new(path, config.min_free_bytes),
+            closed: OnceLock::new(),
+            _lock: lock,
+        };
+        open::write_format_file(path).map_err(io_error)?;
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The table called `name`, created if it is absent.
@@ -153,34 +227,32 @@ impl Store {
     ///
     /// The store cannot be read or written.
     pub fn table(&self, name: &str) -> Result<Table, StoreError> {
-        Ok(Table(self.db.open_tree(name)?))
+        let tree = self.shared.db.open_tree(name)?;
+        Ok(Table { tree, shared: Arc::clone(&self.shared) })
+    }
+
+    /// Whether so many bytes more would be taken now, by a table or the commit log.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, or an earlier write failed.
+    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        self.shared.check(bytes)
     }
 
     /// Blocks until everything applied so far is on disk: written, and synced as a power cut needs it.
     ///
     /// # Errors
     ///
-    /// The disk refused; what was applied since the last success may be lost by a crash.
+    /// The disk refused; what was applied since the last success may be lost by a crash, and nothing is
+    /// written any more.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
-        // sled asks the kernel to write, but not the disk to keep it (sync_file_range): this does.
-        self.file.sync_data().map_err(sled::Error::Io)?;
-        Ok(())
-    }
-
-    /// Cleans so many pages out of segments of the file that are mostly garbage, so that they can be used
-    /// again or cut off. sled does that for one page whenever it rewrites another, which is not enough
-    /// for values as large as ours; so a page of its own is rewritten here for nothing else.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be written.
-    pub fn sweep(&self, pages: usize) -> Result<(), StoreError> {
-        let tree = self.db.open_tree(SWEEP_TREE)?;
-        for i in 0..pages.saturating_mul(WRITES_PER_REWRITE) {
-            tree.insert(SWEEP_KEY, &i.to_le_bytes())?;
-        }
-        Ok(())
+        let shared = &self.shared;
+        shared.open()?;
+        shared.written(shared.db.flush().map(|_| ()).map_err(StoreError::from))?;
+        // Hidden, but public: up to where sled's log has been written.
+        let position = shared.db.context.pagecache.log.stable_offset();
+        shared.written(shared.durable.sync(position).map_err(StoreError::from))
     }
 
     /// Opens the commit log beside the data: there is one, so call it once.
@@ -189,7 +261,25 @@ impl Store {
     ///
     /// As [`Log::open`].
     pub fn log(&self) -> Result<(Log, Vec<Vec<u8>>), LogError> {
-        Log::open(&self.path)
+        Log::open(&self.shared.path)
+    }
+
+    /// Whether writes are taken at all.
+    ///
+    /// # Errors
+    ///
+    /// An earlier write failed.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        self.shared.open()
+    }
+
+    /// Passes on how a write to the commit log went. After one that failed nothing is written any more.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
+    pub fn wrote<T>(&self, res: io::Result<T>) -> Result<T, StoreError> {
+        self.shared.written(res.map_err(StoreError::from))
     }
 
     /// Bytes on disk.
@@ -198,87 +288,46 @@ impl Store {
     ///
     /// The directory cannot be read.
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
-        Ok(self.db.size_on_disk()?)
+        Ok(self.shared.db.size_on_disk()?)
     }
 }
 
-/// Opens sled, which panics on some kinds of damage: that is damage like any other.
-fn open_sled(config: &Config) -> Result<sled::Db, OpenError> {
-    let path = &config.path;
-    let sled = sled::Config::new()
-        .path(path.join("db"))
-        .cache_capacity(config.cache_bytes)
-        .flush_every_ms(None);
-    let damaged = |source| OpenError::Damaged { path: path.clone(), source };
-    let mut patience = LOCK_RETRIES;
-    loop {
-        let opened = panic::catch_unwind(panic::AssertUnwindSafe(|| sled.open()));
-        return match opened {
-            Ok(Ok(db)) => Ok(db),
-            // Ours is the lock that tells processes apart. sled's own is let go by its threads, a moment
-            // after the store was closed.
-            Ok(Err(sled::Error::Io(error)))
-                if error.kind() == io::ErrorKind::Other && patience > 0 =>
-            {
-                patience -= 1;
-                thread::sleep(LOCK_PAUSE);
-                continue;
-            }
-            Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.clone(), source }),
-            Ok(Err(source)) => Err(damaged(source)),
-            Err(_) => {
-                Err(damaged(sled::Error::ReportableBug("its index cannot be read".to_owned())))
-            }
-        };
-    }
-}
-
-fn lock(path: &Path) -> Result<fs::File, OpenError> {
-    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
-    let file = path.join(LOCK_FILE);
-    let handle = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&file)
-        .map_err(io_error)?;
-    match handle.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&file).unwrap_or_default();
-            let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
-            return Err(OpenError::Locked { path: path.to_owned(), holder });
+impl Shared {
+    fn open(&self) -> Result<(), StoreError> {
+        match self.closed.get() {
+            Some(reason) => Err(StoreError::Closed(Arc::clone(reason))),
+            None => Ok(()),
         }
-        Err(fs::TryLockError::Error(source)) => return Err(io_error(source)),
     }
-    handle.set_len(0).map_err(io_error)?;
-    io::Write::write_all(&mut &handle, std::process::id().to_string().as_bytes())
-        .map_err(io_error)?;
-    Ok(handle)
-}
 
-/// Reads the version of a store, and writes ours into a new one.
-fn check_format(path: &Path, db: &sled::Db) -> Result<(), OpenError> {
-    let damaged = |source| OpenError::Damaged { path: path.to_owned(), source };
-    let refuse = |found: String| Err(OpenError::Format { path: path.to_owned(), found });
-    match db.get(FORMAT_KEY).map_err(damaged)? {
-        Some(it) => match <[u8; 4]>::try_from(it.as_ref()).map(u32::from_be_bytes) {
-            Ok(FORMAT_VERSION) => Ok(()),
-            // From now on there is what the older version would not see.
-            Ok(OLDEST_VERSION..FORMAT_VERSION) => write_format(db).map_err(damaged),
-            Ok(other) => refuse(other.to_string()),
-            Err(_) => refuse("unknown".to_owned()),
-        },
-        None if db.tree_names().len() > 1 => refuse("unknown".to_owned()),
-        None => write_format(db).map_err(damaged),
+    fn check(&self, bytes: u64) -> Result<(), StoreError> {
+        self.open()?;
+        let res = self.space.check(bytes, self.durable.data());
+        match &res {
+            Err(error) if !error.is_full() => self.close(error),
+            _ => {}
+        }
+        res
     }
-}
 
-fn write_format(db: &sled::Db) -> Result<(), sled::Error> {
-    db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes())?;
-    db.flush()?;
-    Ok(())
+    /// Passes on how a write went. One that failed is the last.
+    fn written<T>(&self, res: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &res {
+            self.close(error);
+        }
+        res
+    }
+
+    fn close(&self, reason: &StoreError) {
+        if let StoreError::Closed(_) | StoreError::Full { .. } = reason {
+            return;
+        }
+        if self.closed.set(reason.to_string().into()).is_ok() {
+            tracing::error!(error = %reason, "a write failed; nothing is written any more");
+            // After a failure sled may wait for ever when it is dropped.
+            std::mem::forget(self.db.clone());
+        }
+    }
 }
 
 // === impl Table ===
@@ -290,7 +339,7 @@ impl Table {
     ///
     /// The store cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key)?.map(|it| it.to_vec()))
+        Ok(self.tree.get(key)?.map(|it| it.to_vec()))
     }
 
     /// The entries from `key` on, in order.
@@ -298,7 +347,7 @@ impl Table {
         &self,
         key: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
-        self.0.range(key.to_vec()..).map(owned)
+        self.tree.range(key.to_vec()..).map(owned)
     }
 
     /// The entries whose key begins with `prefix`, in order.
@@ -306,7 +355,7 @@ impl Table {
         &self,
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
-        self.0.scan_prefix(prefix).map(owned)
+        self.tree.scan_prefix(prefix).map(owned)
     }
 
     /// Sets `key` to `value`: visible at once, on disk after the next flush. Cheaper than a batch of one,
@@ -314,10 +363,10 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// The disk is full, and nothing was changed; or the store cannot be written.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.0.insert(key, value)?;
-        Ok(())
+        self.shared.check((key.len() + value.len()) as u64)?;
+        self.shared.written(self.tree.insert(key, value).map(|_| ()).map_err(StoreError::from))
     }
 
     /// Removes `key`, if it is there: visible at once, on disk after the next flush.
@@ -326,24 +375,25 @@ impl Table {
     ///
     /// The store cannot be written.
     pub fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.0.remove(key)?;
-        Ok(())
+        self.shared.check(0)?;
+        self.shared.written(self.tree.remove(key).map(|_| ()).map_err(StoreError::from))
     }
 
     /// Applies `batch`: whole or not at all, visible at once, on disk after the next flush.
     ///
     /// # Errors
     ///
-    /// The store cannot be written.
+    /// The disk is full, and nothing was changed; or the store cannot be written.
     pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        Ok(self.0.apply_batch(batch.0)?)
+        self.shared.check(batch.bytes)?;
+        self.shared.written(self.tree.apply_batch(batch.changes).map_err(StoreError::from))
     }
 }
 
 fn owned(
     entry: Result<(sled::IVec, sled::IVec), sled::Error>,
 ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    entry.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(StoreError)
+    entry.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(StoreError::from)
 }
 
 // === impl Batch ===
@@ -351,70 +401,15 @@ fn owned(
 impl Batch {
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.0.insert(key, value);
+        self.bytes += (key.len() + value.len()) as u64;
+        self.changes.insert(key, value);
     }
 
     /// Removes `key`.
     pub fn remove(&mut self, key: &[u8]) {
-        self.0.remove(key);
+        self.changes.remove(key);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_applied_is_there_after_reopening() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path().join("data"));
-        let store = Store::open(&config).unwrap();
-        let mut batch = Batch::default();
-        batch.put(b"a1", b"x");
-        batch.put(b"a2", b"y");
-        store.table("t").unwrap().apply(batch).unwrap();
-        store.flush().unwrap();
-        drop(store);
-        let store = Store::open(&config).unwrap();
-        let table = store.table("t").unwrap();
-        assert_eq!(table.get(b"a1").unwrap().unwrap(), b"x");
-        assert_eq!(table.prefix(b"a").count(), 2);
-        assert_eq!(table.range_from(b"a2").count(), 1);
-    }
-
-    #[test]
-    fn a_second_opener_is_told_who_holds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path().to_owned());
-        let _store = Store::open(&config).unwrap();
-        let err = Store::open(&config).unwrap_err().to_string();
-        assert!(err.contains(&std::process::id().to_string()), "{err}");
-    }
-
-    #[test]
-    fn an_older_format_is_read_and_becomes_ours() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path().to_owned());
-        let store = Store::open(&config).unwrap();
-        store.db.insert(FORMAT_KEY, &OLDEST_VERSION.to_be_bytes()).unwrap();
-        store.flush().unwrap();
-        drop(store);
-        let store = Store::open(&config).unwrap();
-        let found = store.db.get(FORMAT_KEY).unwrap().unwrap();
-        assert_eq!(found.as_ref(), FORMAT_VERSION.to_be_bytes());
-    }
-
-    #[test]
-    fn another_format_is_refused_and_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new(dir.path().to_owned());
-        let store = Store::open(&config).unwrap();
-        store.db.insert(FORMAT_KEY, &99u32.to_be_bytes()).unwrap();
-        store.flush().unwrap();
-        drop(store);
-        for _ in 0..2 {
-            let err = Store::open(&config).unwrap_err().to_string();
-            assert!(err.contains("format 99"), "{err}");
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 
 mod record;
 mod roles;
+pub mod verify;
 
 pub use roles::{ParseRolesError, Role, Roles};
 

@@ -39,7 +39,13 @@ fn journal() -> Journal {
 
 fuzz_target!(|input: (u64, bool, u8, bool, &str)| {
     let (cursor, ascending, limit, third, text) = input;
-    let cursor = read_cursor(text, ascending).map_or(cursor, |it| it.0);
+    let cursor = match read_cursor(text, ascending) {
+        Ok(it) => {
+            assert_eq!(write_cursor(it, ascending), text);
+            it.0
+        }
+        Err(_) => cursor,
+    };
     assert_eq!(
         read_cursor(&write_cursor(Cursor(cursor), ascending), ascending),
         Ok(Cursor(cursor))

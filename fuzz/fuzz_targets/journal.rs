@@ -8,5 +8,5 @@ use observatory::selector::Selector;
 fuzz_target!(|input: (&str, &[u8])| {
     let (selector, bytes) = input;
     let matches = Selector::parse(selector).into_iter().collect();
-    read_anything(bytes, &Query { matches, ..Query::default() });
+    let _ = read_anything(bytes, &Query { matches, ..Query::default() });
 });

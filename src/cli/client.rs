@@ -1,5 +1,7 @@
 //! The client side of the server's API.
 
+mod stream;
+
 use super::{Error, Session};
 use crate::config;
 use reqwest::{Method, StatusCode, header};
@@ -25,8 +27,8 @@ pub(super) struct Args {
         help = "Access token; better in the environment, where other users cannot see it [env: OBSERVATORY_TOKEN, the first of its list]"
     )]
     pub(super) token: Option<String>,
-    /// Seconds after which to give up, retries included [default: 10; run: 2; import, export, replay: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Seconds after which to give up, retries included
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
 }
 
@@ -84,21 +86,26 @@ pub(super) struct Rejected {
     pub(super) error: String,
 }
 
-/// An answer that is read as it comes.
-#[derive(Debug)]
-pub(super) struct Stream {
-    response: reqwest::Response,
-    /// How long it may be silent.
-    patience: Duration,
-    base: String,
-}
-
 /// How one attempt ended without an answer to hand on.
 enum Attempt {
     /// Another attempt may succeed, after the pause that the server asked for.
     Again(String, Option<Duration>),
     /// Another attempt would end the same.
     Final(Failure),
+}
+
+impl Batch {
+    /// Fails unless it tells of all `events` that were sent: what answers is something else then, and does not
+    /// have them.
+    pub(super) fn check(&self, events: usize) -> Result<(), Error> {
+        let told = self.accepted + self.duplicates + self.rejected.len() as u64;
+        if told == events as u64 {
+            return Ok(());
+        }
+        Err(Error::Unavailable(format!(
+            "the answer is not that of an observatory: it tells of {told} events, and {events} were sent"
+        )))
+    }
 }
 
 /// Why a request was not answered well.
@@ -110,9 +117,6 @@ pub(super) enum Failure {
     Other(Error),
 }
 
-/// After how long a request is given up, unless `--timeout` says otherwise.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a person would rather know before waiting.
@@ -120,15 +124,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Client {
     pub(super) fn new(args: &Args, session: &Session) -> Result<Self, Error> {
-        Self::patient(args, session, TIMEOUT)
-    }
-
-    /// A client that gives up after `timeout` unless `args` say otherwise.
-    pub(super) fn patient(
-        args: &Args,
-        session: &Session,
-        timeout: Duration,
-    ) -> Result<Self, Error> {
         let url = args.url.as_deref().or_else(|| session.variable("OBSERVATORY_URL"));
         let base = base_url(url.unwrap_or("http://127.0.0.1:9091"))?;
         let list = session.variable("OBSERVATORY_TOKEN").unwrap_or_default();
@@ -146,7 +141,13 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(|err| Error::System(reason(&err)))?;
-        Ok(Self { http, base, token, timeout: args.timeout.unwrap_or(timeout), retries: true })
+        Ok(Self {
+            http,
+            base,
+            token,
+            timeout: args.timeout.unwrap_or(Duration::from_secs(10)),
+            retries: true,
+        })
     }
 
     /// The same with one attempt per request, for what can wait until later.
@@ -246,42 +247,6 @@ impl Client {
         self.exchange(&request, self.timeout, &mut tell).await.map_err(mistaken)
     }
 
-    /// Opens the answer to `request`, which can be sent again, for reading as it comes; the time-out is for
-    /// the beginning, and then for each pause.
-    pub(super) async fn open(
-        &self,
-        request: &Request<'_>,
-        session: &mut Session,
-    ) -> Result<Stream, Error> {
-        let mut tell = |it: String| session.note(&it);
-        let attempt = |left| self.attempt_stream(request, left);
-        let response = self.persist(self.timeout, &mut tell, attempt).await.map_err(mistaken)?;
-        Ok(Stream { response, patience: self.timeout, base: self.base.clone() })
-    }
-
-    async fn attempt_stream(
-        &self,
-        request: &Request<'_>,
-        left: Duration,
-    ) -> Result<reqwest::Response, Attempt> {
-        let response = match tokio::time::timeout(left, self.build(request).send()).await {
-            Ok(it) => it.map_err(|err| self.unreachable(&err))?,
-            Err(_) => {
-                return Err(Attempt::Again(
-                    format!("{} does not answer: timed out", self.base),
-                    None,
-                ));
-            }
-        };
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, after) = (response.status(), retry_after(&response));
-        let body = tokio::time::timeout(left, response.text()).await;
-        let body = body.ok().and_then(Result::ok).unwrap_or_default();
-        Err(self.refusal(status, after, &body))
-    }
-
     async fn attempt(&self, request: &Request<'_>, left: Duration) -> Result<String, Attempt> {
         let response = self.build(request).timeout(left).send().await;
         let response = response.map_err(|err| self.unreachable(&err))?;
@@ -336,23 +301,6 @@ impl Client {
             408 | 429 | 500 | 502..=504 | 507 => Attempt::Again(why, after),
             400 | 413 | 422 => Attempt::Final(Failure::Bad(why)),
             _ => Attempt::Final(Failure::Other(Error::Refused(why))),
-        }
-    }
-}
-
-// === impl Stream ===
-
-impl Stream {
-    /// The next bytes; `None` after the last ones. Unlike an end, what breaks off is an error.
-    pub(super) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Error> {
-        let base = &self.base;
-        match tokio::time::timeout(self.patience, self.response.chunk()).await {
-            Ok(Ok(it)) => Ok(it),
-            Ok(Err(err)) => Err(Error::Unavailable(format!("{base} broke off: {}", reason(&err)))),
-            Err(_) => {
-                let seconds = self.patience.as_secs_f64();
-                Err(Error::Unavailable(format!("{base} has sent nothing for {seconds}s")))
-            }
         }
     }
 }
@@ -437,130 +385,4 @@ fn reason(err: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use std::{
-        io::{BufRead, BufReader, Read, Write},
-        net::TcpListener,
-        thread::{self, JoinHandle},
-    };
-
-    /// A server that gives `answers` one by one and returns what it was sent, head and body.
-    pub(crate) fn serve(answers: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let thread = thread::spawn(move || {
-            let mut requests = Vec::new();
-            for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let mut request = String::new();
-                let mut len = 0;
-                while !request.ends_with("\r\n\r\n") {
-                    let from = request.len();
-                    assert!(reader.read_line(&mut request).unwrap() > 0);
-                    let line = request[from..].to_ascii_lowercase();
-                    if let Some(it) = line.strip_prefix("content-length:") {
-                        len = it.trim().parse().unwrap();
-                    }
-                }
-                let mut body = vec![0; len];
-                reader.read_exact(&mut body).unwrap();
-                request.push_str(&String::from_utf8(body).unwrap());
-                requests.push(request);
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-            requests
-        });
-        (url, thread)
-    }
-
-    pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
-        let len = body.len();
-        format!(
-            "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {len}\r\n\r\n{body}"
-        )
-    }
-
-    fn send(
-        url: &str,
-        timeout: f64,
-        environment: &[(&str, &str)],
-    ) -> (Result<String, Error>, String) {
-        let (mut session, _, err) = Session::recorded(environment, "");
-        let args = Args {
-            url: Some(url.to_owned()),
-            token: None,
-            timeout: Some(Duration::from_secs_f64(timeout)),
-        };
-        let client = Client::new(&args, &session).unwrap();
-        let body = Some(("application/json", "{}".to_owned()));
-        let request = Request { method: Method::POST, path: "/x", body };
-        let result = block_on(client.send(&request, &mut session));
-        (result, err.text())
-    }
-
-    #[test]
-    fn what_may_pass_is_tried_again() {
-        let (url, server) = serve(vec![
-            http("503 Service Unavailable", "retry-after: 0\r\n", "{}"),
-            http("429 Too Many Requests", "", ""),
-            http("202 Accepted", "", "yes"),
-        ]);
-        let (result, _) = send(&url, 10.0, &[("OBSERVATORY_TOKEN", "admin:first,second")]);
-        assert_eq!(result.unwrap(), "yes");
-        let requests = server.join().unwrap();
-        assert_eq!(requests.len(), 3);
-        assert!(requests.iter().all(|it| it.contains("authorization: Bearer first\r\n")));
-    }
-
-    #[track_caller]
-    fn check_final(status: &str, body: &str, code: u8, words: &str) {
-        let (url, server) = serve(vec![http(status, "", body)]);
-        let err = send(&url, 10.0, &[]).0.unwrap_err();
-        server.join().unwrap();
-        assert_eq!(err.exit_code(), code, "{err}");
-        assert!(err.to_string().contains(words), "{err}");
-    }
-
-    #[test]
-    fn what_will_not_pass_is_final() {
-        let body = r#"{"error":"invalid_event","message":"no type","fields":[]}"#;
-        check_final("400 Bad Request", body, 1, "400 Bad Request: no type");
-        check_final("401 Unauthorized", "{}", 77, "OBSERVATORY_TOKEN");
-        check_final("403 Forbidden", "{}", 77, "--token");
-        check_final("404 Not Found", "<html>", 1, "<html>");
-        check_final("302 Found", "", 1, "302");
-    }
-
-    #[test]
-    fn a_server_that_is_not_there_is_explained() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
-        let (result, notes) = send(&url, 1.5, &[]);
-        let err = result.unwrap_err();
-        assert_eq!(err.exit_code(), 69);
-        assert!(err.to_string().contains("observatory serve"), "{err}");
-        assert_eq!(notes.matches("trying again").count(), 1, "{notes}");
-    }
-
-    #[test]
-    fn a_long_pause_is_not_waited_for_in_vain() {
-        let (url, server) =
-            serve(vec![http("503 Service Unavailable", "retry-after: 3600\r\n", "")]);
-        let started = Instant::now();
-        assert_eq!(send(&url, 5.0, &[]).0.unwrap_err().exit_code(), 69);
-        assert!(started.elapsed() < Duration::from_secs(3));
-        server.join().unwrap();
-    }
-
-    #[test]
-    fn urls() {
-        assert_eq!(base_url("http://x:1/").unwrap(), "http://x:1");
-        assert_eq!(base_url("127.0.0.1:9091").unwrap(), "http://127.0.0.1:9091");
-        assert_eq!(base_url("https://x/obs/").unwrap(), "https://x/obs");
-        assert!(base_url("ftp://x").is_err() && base_url("http://").is_err());
-        assert!(is_loopback("http://[::1]:9091") && !is_loopback("http://example.org"));
-    }
-}
+pub(super) mod tests;

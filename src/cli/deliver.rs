@@ -98,6 +98,7 @@ async fn deliver_to(
         }
         match client.post_lines(lines, client.timeout(), tell).await {
             Ok(answer) => {
+                answer.check(batch.len())?;
                 for (index, it) in batch.iter().enumerate() {
                     match answer.rejected.iter().find(|it| it.index == index) {
                         Some(why) => put_aside(spool, it, &why.error, report).map_err(broken)?,
@@ -247,6 +248,16 @@ mod tests {
             let (report, _) = run(&spool, vec![http(status, "retry-after: 9\r\n", "{}")]);
             assert_eq!(report.problem.unwrap().exit_code(), code, "{status}");
             assert!(waiting(&spool).unwrap().starts_with("1 event waits in "));
+        }
+    }
+
+    #[test]
+    fn an_answer_of_something_else_removes_nothing() {
+        for answer in ["{}", "ok", "[]"] {
+            let (_dir, spool) = spool(&["a"]);
+            let (report, _) = run(&spool, vec![http("200 OK", "", answer)]);
+            assert_eq!(report.problem.unwrap().exit_code(), 69, "{answer}");
+            assert!(waiting(&spool).is_some());
         }
     }
 

@@ -9,10 +9,7 @@ use super::progress::{self, Progress, Unit};
 use super::{Error, Session};
 use file::Target;
 use reqwest::Method;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 /// Write what the server knows into files.
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +22,8 @@ pub(super) enum Command {
 
 /// Write events into a file.
 #[derive(Debug, clap::Args)]
+// The server may be silent for long: without an answer it reads all blocks before it says so.
+#[command(mut_arg("timeout", |it| it.default_value("60").help("Seconds that the server may be silent")))]
 #[command(after_help = "\
 All events that match, oldest first. FILE appears when everything is in it: until then it is FILE.part. If the stream breaks off there is no FILE, and the exit code says so.
 
@@ -65,9 +64,6 @@ enum Format {
     Csv,
 }
 
-/// How long the server may be silent: a query without answers reads all blocks before it says so.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Exports what `command` says.
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error> {
     let args = match command {
@@ -75,7 +71,7 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
         Command::Openmetrics(it) => return openmetrics::run(it, session),
     };
     let path = filter::with_query("/api/v1/events/export", &args.parameters()?);
-    let client = Client::patient(&args.server, session, TIMEOUT)?;
+    let client = Client::new(&args.server, session)?;
     let file = args.output.as_deref().filter(|it| *it != Path::new("-"));
     let request = Request { method: Method::GET, path: &path, body: None };
     client::block_on(export(&client, &request, (file, "events"), session))

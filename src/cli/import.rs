@@ -7,7 +7,7 @@ use super::progress::{Progress, Unit};
 use super::{Error, Session};
 use lines::{Line, Lines};
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Bring events from elsewhere.
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +18,7 @@ pub(super) enum Command {
 
 /// Send files of events to a server.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |it| it.default_value("60")))]
 #[command(after_help = "\
 A file has one JSON object per line, as `observatory export events` writes it and as the server takes it; it may be compressed with gzip or zstd, which is told by its first bytes. Times and ids are kept. An event without an id gets one made of its line and its line number, so that a second run counts nothing twice, and a run that was ended is continued by starting it again.
 
@@ -66,8 +67,6 @@ struct Import<'a> {
     total: Option<u64>,
 }
 
-/// A server that is busy is waited for.
-const TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_EVENTS: usize = 5000;
 const MOST_BYTES: usize = 4 << 20;
 /// Who sends the wrong file need not read a message for each of its lines.
@@ -76,7 +75,7 @@ const MOST_MESSAGES: u64 = 1000;
 /// Imports what `command` says.
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error> {
     let Command::Events(args) = command;
-    let client = Client::patient(&args.server, session, TIMEOUT)?;
+    let client = Client::new(&args.server, session)?;
     let sizes = args.files.iter().map(|it| lines::size(it));
     let mut import = Import {
         client,
@@ -146,6 +145,7 @@ impl Import<'_> {
             let mut tell = |it: String| session.note(&it);
             match self.client.post_lines(lines, self.client.timeout(), &mut tell).await {
                 Ok(answer) => {
+                    answer.check(events.len())?;
                     self.tally.accepted += answer.accepted;
                     self.tally.duplicates += answer.duplicates;
                     for it in &answer.rejected {

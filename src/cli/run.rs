@@ -22,6 +22,7 @@ use std::{
 
 /// Run a command, and send an event before and after it.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |it| it.default_value("2").help("Seconds that the end may wait for the server")))]
 #[command(after_help = "\
 Sends ci_build_started and ci_build_completed (--type deployment: deployment_started and so on) with the name, the program, the host, what CI says about the repository and, in the end, duration_seconds, exit_code, status (success or failure) and signal. The built-in rules count them by project, which is the name.
 
@@ -38,8 +39,12 @@ pub(super) struct Args {
         help = "What it is called; becomes the label `project` [default: the repository in CI, else the program]"
     )]
     name: Option<String>,
-    /// What kind of work it is: PREFIX_started and PREFIX_completed are sent
-    #[arg(long = "type", value_name = "PREFIX", default_value = "ci_build")]
+    #[arg(
+        long = "type",
+        value_name = "PREFIX",
+        default_value = "ci_build",
+        help = "What kind of work it is: PREFIX_started and PREFIX_completed are sent"
+    )]
     kind: String,
     /// Who sends it
     #[arg(long, default_value = "cli")]
@@ -65,9 +70,6 @@ pub(super) struct Args {
     command: Vec<OsString>,
 }
 
-/// How long the server may hold up the end of a command.
-const TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Runs the command; its exit code.
 pub(super) fn run(args: &Args, session: &mut Session) -> u8 {
     let story = match Story::new(args, session) {
@@ -82,7 +84,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> u8 {
     let began = Instant::now();
     let child = Child::start(&args.command);
     // Whatever is wrong with the server's address must not keep the command from running.
-    match client::Client::patient(&args.server, session, TIMEOUT) {
+    match client::Client::new(&args.server, session) {
         // What is not taken at once waits in the spool: a server that is away holds up nothing.
         Ok(it) => courier.start(it.without_retries()),
         Err(err) => courier.give_up(err),

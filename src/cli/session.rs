@@ -122,6 +122,14 @@ impl Session {
         self.terminals.err
     }
 
+    /// Characters of a line of the terminal that results go to; `None` if they go elsewhere.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        let size = self.terminals.out.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok())?;
+        // A terminal that does not know its size says 0.
+        size.map(|it| usize::from(it.ws_col)).filter(|it| *it > 0)
+    }
+
     /// Whether results may have colours.
     #[must_use]
     pub fn colour_out(&self) -> bool {

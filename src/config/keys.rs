@@ -140,7 +140,35 @@ pub const KEYS: &[Key] = &[
         None,
         "How often the metrics are written to disk, so that a start replays little."
     ),
+    key!(
+        retention.events,
+        None,
+        "How long events are kept, by their own time; `0` or `off` keeps them for ever."
+    ),
+    key!(retention.logs, None, "The same for logs: events whose type `retention.log_types` names."),
+    key!(
+        retention.samples,
+        None,
+        "The same for samples: events whose type `retention.sample_types` names."
+    ),
+    key!(retention.log_types, None, "Globs over event types: what counts as a log."),
+    key!(
+        retention.sample_types,
+        None,
+        "Globs over event types: what counts as a sample, unless it is a log."
+    ),
+    key!(
+        retention.max_bytes,
+        None,
+        "Bytes of stored events; beyond it the oldest go, whatever their type. `0` or `off`: no bound."
+    ),
+    key!(retention.interval, None, "How often the server looks for what is too old."),
     key!(store.cache_bytes, None, "Bytes of stored pages kept in memory."),
+    key!(
+        store.min_free_bytes,
+        None,
+        "Bytes of the disk that are kept free; with less, events are answered 507."
+    ),
     key!(
         shutdown.grace,
         Some("--shutdown-grace"),
@@ -150,10 +178,24 @@ pub const KEYS: &[Key] = &[
     key!(metrics.cache, None, "How long a rendered scrape serves further scrapes."),
 ];
 
+/// Variables that other tools of this kind read: a number of days, and the setting it is. The variable
+/// of the setting itself is stronger.
+pub const DAYS_VARIABLES: &[(&str, &str)] =
+    &[("LOGS_RETENTION_DAYS", "retention.logs"), ("METRICS_RETENTION_DAYS", "retention.samples")];
+
 /// Variables that are no setting of the server: what they are for.
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("OBSERVATORY_CONFIG", "The configuration file; `--config` wins."),
-    ("OBSERVATORY_URL", "The server that `send`, `demo` and `token` talk to."),
+    ("OBSERVATORY_URL", "The server that every verb but `serve` talks to."),
+    ("OBSERVATORY_SPOOL", "The directory where events of `run` wait for their server."),
+    (
+        "LOGS_RETENTION_DAYS",
+        "Days, as other tools name `retention.logs`; `OBSERVATORY_RETENTION_LOGS` wins. `0` keeps them for ever.",
+    ),
+    (
+        "METRICS_RETENTION_DAYS",
+        "Days, as other tools name `retention.samples`; `OBSERVATORY_RETENTION_SAMPLES` wins. `0` keeps them for ever.",
+    ),
     (
         "PORT",
         "A further port to listen on: every address if a token is set or `auth.disabled` is, 127.0.0.1 otherwise.",

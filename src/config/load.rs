@@ -1,6 +1,6 @@
 //! The settings from all their sources. Everything that is wrong is reported, not only the first thing.
 
-use super::keys::{KEYS, Key, OTHER_VARIABLES};
+use super::keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 use super::node::{Kind, Node};
 use super::settings::{Listen, Settings};
 use super::suggest::suggest;
@@ -65,6 +65,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Invalid> {
     if let Some((path, text)) = &sources.file {
         loader.file(path, text);
     }
+    loader.days(&sources.environment);
     loader.environment(&sources.environment);
     loader.flags(&sources.flags);
     loader.port(&sources.environment);
@@ -181,6 +182,23 @@ impl Loader {
         }
     }
 
+    /// Variables that other tools read, in days. To be read before our own, which are stronger.
+    fn days(&mut self, environment: &BTreeMap<String, String>) {
+        for (name, key) in DAYS_VARIABLES {
+            let value = environment.get(*name).filter(|it| !it.is_empty());
+            let (Some(value), Some(key)) = (value, Key::find(key)) else { continue };
+            let Ok(days) = value.trim().parse::<u16>() else {
+                self.problems.push(format!("{name}: expected a number of days, found `{value}`"));
+                continue;
+            };
+            let origin = Origin::Environment((*name).to_owned());
+            let context = Context { base: Path::new("") };
+            for fault in self.apply(key, &Node::text(format!("{days}d")), &context, origin) {
+                self.problems.push(format!("{name}: {}", fault.message));
+            }
+        }
+    }
+
     fn flags(&mut self, flags: &[(&'static str, Vec<String>)]) {
         for (flag, values) in flags {
             let Some(key) = Key::of_flag(flag) else {
@@ -254,6 +272,7 @@ impl Loader {
             ("limits.write_timeout", settings.limits.write_timeout),
             ("dedup.window", settings.dedup.window),
             ("snapshot.interval", settings.snapshot.interval),
+            ("retention.interval", settings.retention.interval),
         ];
         for (name, _) in durations.iter().filter(|(_, value)| *value == Duration::ZERO) {
             let origin =
@@ -387,6 +406,22 @@ mod tests {
         let sources = sources(file, &[("OBSERVATORY_TOKEN", "abcdefgh")], &[]);
         let shown = "[{name: ci, roles: [ingest], token: \"***\"}, {name: environment-1, roles: [ingest, read], token: \"***\"}]";
         check(&sources, "auth.tokens", shown, "o.yml:2 OBSERVATORY_TOKEN");
+    }
+
+    #[test]
+    fn other_tools_give_days() {
+        let days = ("LOGS_RETENTION_DAYS", "3");
+        let file = "retention: {logs: 5d}";
+        check(&sources(file, &[days], &[]), "retention.logs", "3d", "LOGS_RETENTION_DAYS");
+        let ours = ("OBSERVATORY_RETENTION_LOGS", "12h");
+        let stronger = sources(file, &[days, ours], &[]);
+        check(&stronger, "retention.logs", "12h", "OBSERVATORY_RETENTION_LOGS");
+        let off = sources("", &[("METRICS_RETENTION_DAYS", "0")], &[]);
+        check(&off, "retention.samples", "off", "METRICS_RETENTION_DAYS");
+        check_problems(
+            &sources("", &[("LOGS_RETENTION_DAYS", "7d")], &[]),
+            &["LOGS_RETENTION_DAYS: expected a number of days, found `7d`"],
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
 use super::keys::KEYS;
+use super::retention::Retention;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub dedup: Dedup,
     /// Snapshots of the metrics.
     pub snapshot: Snapshot,
+    /// How long events are kept.
+    pub retention: Retention,
     /// The store.
     pub store: Store,
     /// Stopping.
@@ -171,6 +174,8 @@ pub struct Snapshot {
 pub struct Store {
     /// Bytes of stored pages kept in memory.
     pub cache_bytes: Size,
+    /// Bytes of the disk that are kept free.
+    pub min_free_bytes: Size,
 }
 
 /// Stopping.
@@ -293,6 +298,7 @@ impl Settings {
             rules_file: self.rules.file.clone(),
             max_label_bytes: self.limits.label_bytes.get(),
             page_cache: self.metrics.cache,
+            retention: self.retention.pipeline(),
             metrics: metrics::Config {
                 created_series: self.metrics.created_series,
                 ..metrics::Config::default()
@@ -303,7 +309,11 @@ impl Settings {
     /// How the store uses disk and memory.
     #[must_use]
     pub fn store(&self) -> crate::store::Config {
-        crate::store::Config { path: self.data_dir.clone(), cache_bytes: self.store.cache_bytes.0 }
+        crate::store::Config {
+            path: self.data_dir.clone(),
+            cache_bytes: self.store.cache_bytes.0,
+            min_free_bytes: self.store.min_free_bytes.0,
+        }
     }
 }
 
@@ -320,7 +330,8 @@ impl Default for Settings {
             limits: Limits::default(),
             dedup: Dedup { window: Duration::from_hours(24), max_ids: 1_000_000 },
             snapshot: Snapshot { interval: Duration::from_mins(5) },
-            store: Store { cache_bytes: Size(16 << 20) },
+            retention: Retention::default(),
+            store: Store { cache_bytes: Size(16 << 20), min_free_bytes: Size(32 << 20) },
             shutdown: Shutdown { grace: Duration::from_secs(30) },
             metrics: Metrics { created_series: false, cache: Duration::from_secs(1) },
         }
@@ -457,5 +468,6 @@ mod tests {
         assert_eq!(format!("{:?}", settings.http()), format!("{http:?}"));
         let store = crate::store::Config::new(settings.data_dir.clone());
         assert_eq!(settings.store().cache_bytes, store.cache_bytes);
+        assert_eq!(settings.store().min_free_bytes, store.min_free_bytes);
     }
 }

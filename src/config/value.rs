@@ -37,11 +37,11 @@ pub(super) trait Value: Sized {
 }
 
 impl Node {
-    fn fault(&self, message: impl Into<String>) -> Vec<Fault> {
+    pub(super) fn fault(&self, message: impl Into<String>) -> Vec<Fault> {
         vec![Fault { at: self.at, message: message.into() }]
     }
 
-    fn scalar(&self, expected: &str) -> Result<&str, Vec<Fault>> {
+    pub(super) fn scalar(&self, expected: &str) -> Result<&str, Vec<Fault>> {
         match &self.kind {
             Kind::Scalar(text) => Ok(text),
             Kind::Null => Err(self.fault(format!("expected {expected}, found nothing"))),
@@ -51,7 +51,7 @@ impl Node {
     }
 
     /// Reads a scalar with `parse`; the fault shows the value.
-    fn parse_as<T>(
+    pub(super) fn parse_as<T>(
         &self,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
@@ -233,7 +233,7 @@ impl Value for Vec<Token> {
 }
 
 /// Reads a list, or a scalar whose items are separated by commas. Every bad item is reported.
-fn read_list<T>(
+pub(super) fn read_list<T>(
     node: &Node,
     context: &Context<'_>,
     item: impl Fn(&Node, &Context<'_>) -> Result<T, Vec<Fault>>,
@@ -260,7 +260,7 @@ fn read_list<T>(
     if faults.is_empty() { Ok(values) } else { Err(faults) }
 }
 
-fn show_list(items: impl Iterator<Item = String>) -> String {
+pub(super) fn show_list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
@@ -380,7 +380,7 @@ pub fn split_role(text: &str) -> (Option<Role>, &str) {
 }
 
 /// `text` as a YAML scalar.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:-".contains(c);
     let starts_plain = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_./".contains(c));
     let word = matches!(text, "null" | "true" | "false" | "." | "..");

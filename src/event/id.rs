@@ -39,6 +39,12 @@ impl EventId<'_> {
         decode(text).map_or(EventId::Given(Cow::Borrowed(text)), EventId::Generated)
     }
 
+    /// Whether `text` has the form of one of ours.
+    #[must_use]
+    pub fn is_ours(text: &str) -> bool {
+        decode(text).is_some()
+    }
+
     /// When a generated id was made.
     #[must_use]
     pub fn generated_at(&self) -> Option<Time> {

@@ -234,12 +234,14 @@ mod tests {
         res
     }
 
-    /// The definition, over all numbers.
-    fn exact(mut numbers: Vec<f64>, q: f64) -> f64 {
-        numbers.sort_by(f64::total_cmp);
-        let place = q * (numbers.len() - 1) as f64;
-        let (low, high) = (numbers[place.floor() as usize], numbers[place.ceil() as usize]);
-        low * (1.0 - place.fract()) + high * place.fract()
+    /// The numbers next to a percentile, and the definition of it, over all numbers.
+    fn exact(numbers: &[f64], percent: usize) -> (f64, f64, f64) {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let place = percent * (sorted.len() - 1);
+        let (low, high) = (sorted[place / 100], sorted[place.div_ceil(100)]);
+        let part = u32::try_from(place % 100).map(f64::from).unwrap() / 100.0;
+        (low, high, low * (1.0 - part) + high * part)
     }
 
     #[test]
@@ -309,15 +311,11 @@ mod tests {
             whole.merge(of(numbers[split..].iter().copied()));
             let res = whole.figures();
             prop_assert!(res.approximate);
-            for (q, found) in [0.5, 0.95, 0.99].into_iter().zip(res.quantiles.unwrap()) {
-                let place = q * (numbers.len() - 1) as f64;
-                let mut sorted = numbers.clone();
-                sorted.sort_by(f64::total_cmp);
-                let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            for (percent, found) in [50, 95, 99].into_iter().zip(res.quantiles.unwrap()) {
+                let (low, high, right) = exact(&numbers, percent);
                 // Between two numbers of different size the error is that of the larger one.
                 let allowed = SKETCH_ERROR * 1.001 * low.abs().max(high.abs());
-                let right = exact(numbers.clone(), q);
-                prop_assert!((found - right).abs() <= allowed, "{q}: {found} for {right}");
+                prop_assert!((found - right).abs() <= allowed, "{percent}: {found} for {right}");
             }
         }
     }

@@ -23,6 +23,8 @@ struct Failure {
     message: String,
     fields: Vec<Field>,
     rejected: Vec<Rejected>,
+    /// What is wrong, as older clients of the logs read it, in place of the message.
+    details: Vec<Detail>,
     header: Option<(header::HeaderName, HeaderValue)>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -32,6 +34,16 @@ struct Failure {
 pub(super) struct Field {
     pub(super) field: String,
     pub(super) reason: String,
+}
+
+/// What is wrong with one member or parameter, as web frameworks of Python say it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Detail {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    loc: Vec<String>,
+    msg: String,
+    input: serde_json::Value,
 }
 
 /// An event of a batch that was not accepted.
@@ -48,18 +60,39 @@ struct Shown<'a> {
     error: &'a str,
     message: &'a str,
     fields: &'a [Field],
-    /// The message again, under the name that older clients read.
-    detail: &'a str,
+    /// The message again, under the name that older clients read, or more of it.
+    detail: Said<'a>,
     #[serde(skip_serializing_if = "<[Rejected]>::is_empty")]
     rejected: &'a [Rejected],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Message(&'a str),
+    Details(&'a [Detail]),
+}
+
+impl Detail {
+    /// What is wrong with `name`, or with the whole `place`, which is `body` or `query`.
+    pub(super) fn new(
+        place: &str,
+        name: Option<&str>,
+        kind: &'static str,
+        msg: &str,
+        input: serde_json::Value,
+    ) -> Self {
+        let loc = std::iter::once(place).chain(name).map(str::to_owned).collect();
+        Self { kind, loc, msg: msg.to_owned(), input }
+    }
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl fmt::Display) -> Self {
         let message = message.to_string();
-        let (fields, rejected) = (Vec::new(), Vec::new());
+        let (fields, rejected, details) = (Vec::new(), Vec::new(), Vec::new());
         let (header, source) = (None, None);
-        Self(Box::new(Failure { status, code, message, fields, rejected, header, source }))
+        Self(Box::new(Failure { status, code, message, fields, rejected, details, header, source }))
     }
 
     /// The client sent something wrong, and `message` tells it what.
@@ -76,6 +109,17 @@ impl ApiError {
         res
     }
 
+    /// Members or parameters are wrong, in the form in which older clients of the logs read it.
+    pub(super) fn unprocessable(details: Vec<Detail>) -> Self {
+        let field = |it: &Detail| it.loc.last().cloned().unwrap_or_default();
+        let said = details.iter().map(|it| format!("{}: {}", field(it), it.msg));
+        let message = said.collect::<Vec<_>>().join("; ");
+        let mut res = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_log", message);
+        let fields = details.iter().map(|it| Field { field: field(it), reason: it.msg.clone() });
+        (res.0.fields, res.0.details) = (fields.collect(), details);
+        res
+    }
+
     /// Nothing is there.
     pub(super) fn not_found(message: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
@@ -85,6 +129,12 @@ impl ApiError {
     pub(super) fn unavailable(code: &'static str, message: impl fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    /// The disk is full; the client should come back when somebody may have made room.
+    fn insufficient_storage(message: impl fmt::Display) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", message)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("10"))
     }
 
     /// We failed. The client learns only that.
@@ -114,14 +164,14 @@ impl ApiError {
         if let Some(source) = &self.0.source {
             tracing::error!(error = %source, "request failed");
         }
-        let Failure { status, code, message, fields, rejected, header, source: _ } = *self.0;
-        let shown = Shown {
-            error: code,
-            message: &message,
-            fields: &fields,
-            detail: &message,
-            rejected: &rejected,
+        let Failure { status, code, message, fields, rejected, details, header, source: _ } =
+            *self.0;
+        let detail = match details.as_slice() {
+            [] => Said::Message(&message),
+            it => Said::Details(it),
         };
+        let shown =
+            Shown { error: code, message: &message, fields: &fields, detail, rejected: &rejected };
         let mut response = reply::json(status, &shown);
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
@@ -175,6 +225,7 @@ impl From<SubmitError> for ApiError {
                 Self::unavailable("queue_full", "the queue is full: try again in a moment")
             }
             SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping"),
+            SubmitError::NoSpace { .. } => Self::insufficient_storage(error),
             SubmitError::Store(_) => {
                 let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
                 res.0.source = Some(Box::new(error));
@@ -201,6 +252,9 @@ impl From<TokenError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "conflict", error)
             }
             TokenError::NotFound(_) => Self::not_found(error),
+            TokenError::Store(it) if it.is_full() => Self::insufficient_storage(
+                "the server's disk is full: nothing was changed; make room and try again",
+            ),
             error => Self::internal(error),
         }
     }

@@ -38,7 +38,9 @@ pub(super) async fn send_batch(call: Call) -> Result<Response<Body>, ApiError> {
 async fn accept(mut call: Call, always_batch: bool) -> Result<Response<Body>, ApiError> {
     let atomic = query::flag(&call.uri, "atomic")?;
     let incoming = body::read(&mut call).await?;
-    let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
+    // An id that the server made may be looked up in the store.
+    let comes_back = memchr::memmem::find(&incoming.bytes, b"\"evt_").is_some();
+    let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES || comes_back;
     let job = move || submit(&call, incoming, Options { always_batch, atomic });
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
@@ -157,7 +159,11 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, ApiError> {
     let id = call.last_segment();
     let journal = call.state.pipeline.journal().clone();
     let found = blocking(move || {
-        let event = journal.get(&EventId::parse(&id))?;
+        let mut event = journal.get(&EventId::parse(&id))?;
+        if event.is_none() && EventId::is_ours(&id) {
+            // It was made by another server, and came here with its event.
+            event = journal.get(&EventId::Given(id.as_str().into()))?;
+        }
         let (sequence, event) = event
             .ok_or_else(|| ApiError::not_found(format!("there is no event with the id {id:?}")))?;
         view::event(sequence, &event)

@@ -4,8 +4,8 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, events, export, health, home, metrics, openapi, openmetrics, replay, rules, status,
-    summary, tokens,
+    admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, replay,
+    rules, services, status, summary, tokens,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -37,13 +37,18 @@ pub(super) enum Rendering {
     Healthy,
     /// Health as `{"status":"ok"}`.
     Ok,
+    /// Logs with their total and the question.
+    Wrapped,
     /// Status as health word, version and uptime.
     Brief,
+    /// What was done as a word and a sentence.
+    Success,
 }
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
+const PUT: &[Method] = &[Method::PUT];
 const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
@@ -96,6 +101,57 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(events::get(it)),
         aliases: &[("/api/events/{id}", Rendering::Canonical)],
         summary: "Get one event",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/logs",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(logs::create(it)),
+        aliases: &[("/logs", Rendering::Canonical)],
+        summary: "Send a log: the answer of a service to one request",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/logs",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(logs::list(it)),
+        aliases: &[
+            ("/logs", Rendering::Canonical),
+            ("/api/v1/monitoring/logs", Rendering::Wrapped),
+        ],
+        summary: "List logs, newest first",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/logs/summary",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(logs::summary(it)),
+        aliases: &[("/logs/summary", Rendering::Canonical)],
+        summary: "Count logs by status code and event type",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/logs/live",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(logs::live(it)),
+        aliases: &[("/logs/live-feed", Rendering::Canonical)],
+        summary: "List the newest logs",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/services",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(services::list(it)),
+        aliases: &[],
+        summary: "List the services that write logs, and who owns them",
+    },
+    Route {
+        methods: PUT,
+        path: "/api/v1/services/{name}",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(services::put(it)),
+        aliases: &[],
+        summary: "Say who owns a service",
     },
     Route {
         methods: GET,
@@ -183,6 +239,22 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(status::status(it)),
         aliases: &[("/api/status", Rendering::Brief)],
         summary: "Say what is running, since when and with which settings",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/maintenance/prune",
+        access: Access::Role(Role::Control),
+        handler: |it| Box::pin(maintenance::prune(it)),
+        aliases: &[("/control/prune", Rendering::Success)],
+        summary: "Forget events that are too old",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/maintenance/backup",
+        access: Access::Role(Role::Admin),
+        handler: |it| Box::pin(maintenance::backup(it)),
+        aliases: &[],
+        summary: "Get a backup of everything, as one file",
     },
     Route {
         methods: GET,

@@ -20,7 +20,9 @@ use std::time::Duration;
 pub(super) const AT_ONCE: usize = 2;
 
 /// The most rows of one answer.
-const MAX_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 100_000;
+/// The rows of an answer if the client does not say.
+const DEFAULT_ROWS: usize = 10_000;
 /// The most paths to group by.
 const MAX_PATHS: usize = 8;
 
@@ -55,7 +57,7 @@ pub(super) async fn summary(call: Call) -> Result<Response<Body>, ApiError> {
 fn read(uri: &Uri, now: Time) -> Result<Question, ApiError> {
     let mut query = Query::default();
     let (mut names, mut interval, mut value) = (Vec::new(), None, None);
-    let (mut order, mut limit) = (None, MAX_ROWS);
+    let (mut order, mut limit) = (None, DEFAULT_ROWS);
     for (name, text) in params::params(uri) {
         if query::filter(&mut query, &name, &text, now)? {
             continue;
@@ -218,7 +220,7 @@ mod tests {
         let it = ask("group_by=source").unwrap();
         assert_eq!(
             (it.names, it.order, it.limit),
-            (vec!["source".to_owned()], RowOrder::Count, MAX_ROWS)
+            (vec!["source".to_owned()], RowOrder::Count, DEFAULT_ROWS)
         );
         assert!(ask("by=type&interval=1h&type=a").unwrap().grouping.counts_only());
         assert!(!ask("by=type&value=n").unwrap().grouping.counts_only());

@@ -66,19 +66,20 @@ fn every_route_and_every_role() {
             ("/" | "/metrics" | "/health" | "/-/healthy" | "/-/ready" | "/openapi.json", _) => {
                 [200; 6]
             }
-            ("/api/v1/events" | "/api/v1/events/batch", &Method::POST) => {
+            ("/api/v1/events" | "/api/v1/events/batch" | "/api/v1/logs", &Method::POST) => {
                 [401, 401, 200, 403, 200, 200]
             }
-            ("/api/v1/events" | "/api/v1/events/{id}", &Method::GET)
-            | (
-                "/api/v1/rules"
-                | "/api/v1/rules/explain"
-                | "/api/v1/export/openmetrics"
-                | "/api/v1/status",
-                _,
-            ) => [401, 401, 403, 200, 200, 200],
-            ("/-/reload" | "/api/v1/rules/replay", _) => [401, 401, 403, 403, 200, 200],
-            ("/api/v1/tokens" | "/api/v1/tokens/{id}", _) => [401, 401, 403, 403, 403, 200],
+            ("/api/v1/events" | "/api/v1/events/{id}" | "/api/v1/logs", &Method::GET)
+            | ("/api/v1/events/summary" | "/api/v1/events/export" | "/api/v1/services", _)
+            | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
+            | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _) => {
+                [401, 401, 403, 200, 200, 200]
+            }
+            ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
+            | ("/api/v1/maintenance/prune", _) => [401, 401, 403, 403, 200, 200],
+            ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _) => {
+                [401, 401, 403, 403, 403, 200]
+            }
             (path, method) => panic!("say who may {method} {path}"),
         };
         for method in route.methods {
@@ -153,11 +154,13 @@ impl App {
     fn new(config: Config) -> Self {
         let (store, dir) = store();
         let pipeline = Pipeline::open(&pipeline::Config::default(), &store).unwrap();
-        let tokens = tokens(store, Open::Always);
+        let tokens = tokens(store.clone(), Open::Always);
+        let services = Services::open(store).unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
-        let parts = Parts { pipeline, tokens, metrics, config, stopping: stopping.clone() };
+        let parts =
+            Parts { pipeline, tokens, services, metrics, config, stopping: stopping.clone() };
         let surface = surface(parts);
         Self { surface, registry, stopping, _dir: dir }
     }

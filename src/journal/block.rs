@@ -30,12 +30,20 @@ pub(super) const CHUNK: u8 = b'c';
 /// Which given ids a sealed block may have.
 pub(super) const FILTER: u8 = b'f';
 
+/// All of them.
+pub(super) const KINDS: [u8; 7] = [SMALL, ROWS, HEADER, IDS, SEALED, CHUNK, FILTER];
+
 pub(super) fn key(kind: u8, first: u64) -> [u8; 9] {
     let mut res = [kind; 9];
     if let Some(it) = res.last_chunk_mut() {
         *it = first.to_be_bytes();
     }
     res
+}
+
+/// The number in the key of a chunk.
+pub(super) fn chunk_number(key: &[u8]) -> Option<u16> {
+    key.get(9..)?.try_into().ok().map(u16::from_be_bytes)
 }
 
 /// The key of a chunk: it follows those of the same block.

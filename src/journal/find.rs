@@ -114,6 +114,9 @@ impl Journal {
         window: &mut dedup::Window,
         since: Time,
     ) -> Result<(), QueryError> {
+        for (received, identity) in self.forgotten(since)? {
+            window.insert(received, identity);
+        }
         let headers = self.index.from(0);
         // The newest are enough that the window can hold.
         let mut room = window.max_ids() as u64;

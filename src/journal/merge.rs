@@ -103,7 +103,7 @@ impl Merger {
                     while !stopping.load(Ordering::Acquire) {
                         match journal
                             .merge_some()
-                            .and_then(|it| Ok((it, store.sweep(SWEEP_PAGES)?)))
+                            .and_then(|it| Ok((it, store.reclaim(SWEEP_PAGES)?)))
                         {
                             Ok((true, ())) => {}
                             Ok((false, ())) => break,
@@ -139,7 +139,7 @@ impl Merger {
     pub fn merge_all(&self) -> Result<usize, QueryError> {
         let mut res = 0;
         while self.journal.merge_some()? {
-            self.store.sweep(SWEEP_PAGES)?;
+            self.store.reclaim(SWEEP_PAGES)?;
             res += 1;
         }
         Ok(res)

@@ -244,6 +244,7 @@ mod tests {
             classes: Vec::new(),
             default_age: Some(std::time::Duration::from_secs(1999)),
             max_bytes: None,
+            ..journal::Retention::default()
         };
         journal.prune(&retention, Time::from_millis(3_000_000), u64::MAX).unwrap();
         let kept = journal.len();

@@ -2,15 +2,21 @@
 
 use super::Journal;
 use super::block;
+use super::forgotten::Forgotten;
 use super::header::{Form, Header, Part, Sealed};
 use super::merge;
 use super::query::QueryError;
 use super::seal;
 use super::segment::Pair;
+use super::trim::Trim;
 use crate::event::Time;
 use crate::selector::Glob;
 use crate::store::Batch;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Keys that one batch of the store deletes, about: commits wait for it.
 const BATCH_KEYS: usize = 64;
@@ -22,6 +28,9 @@ pub struct Retention {
     pub classes: Vec<Class>,
     /// The age of the types that are in no class; `None`: they are kept.
     pub default_age: Option<Duration>,
+    /// An event that is alone in its chunk with others that are not too old may live so much longer, so
+    /// that a chunk is not written anew for every few of them. Default none.
+    pub patience: Duration,
     /// Bytes that stored blocks may take, oldest deleted first; `None`: no bound. The store's files are
     /// larger, as space is given back for reuse and not to the system.
     pub max_bytes: Option<u64>,
@@ -37,7 +46,7 @@ pub struct Class {
 }
 
 /// What was deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Events.
     pub events: u64,
@@ -45,12 +54,25 @@ pub struct Pruned {
     pub blocks: u64,
     /// Stored bytes.
     pub bytes: u64,
+    /// Events by type.
+    pub types: BTreeMap<Arc<str>, u64>,
+}
+
+impl Pruned {
+    pub(super) fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+        for (event_type, events) in other.types {
+            *self.types.entry(event_type).or_default() += events;
+        }
+    }
 }
 
 impl Retention {
     /// The time before which events of this type are too old. The type is empty for a chunk of several:
     /// it is kept as long as any type may be.
-    fn horizon(&self, event_type: &str, now: Time) -> Option<Time> {
+    pub(super) fn horizon(&self, event_type: &str, now: Time) -> Option<Time> {
         let age = if event_type.is_empty() {
             let ages = self.classes.iter().map(|it| it.max_age).chain([self.default_age]);
             ages.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten()
@@ -61,9 +83,30 @@ impl Retention {
         age.map(|it| now.saturating_sub(it))
     }
 
+    /// The latest time before which an event of a part is too old. A part of many types, which has no name,
+    /// may have any.
+    pub(super) fn latest_horizon(&self, event_type: &str, now: Time) -> Option<Time> {
+        match event_type {
+            "" => self.ages().flatten().min().map(|it| now.saturating_sub(it)),
+            it => self.horizon(it, now),
+        }
+    }
+
+    fn ages(&self) -> impl Iterator<Item = Option<Duration>> {
+        self.classes.iter().map(|it| it.max_age).chain([self.default_age])
+    }
+
     /// Whether all events of a part are too old.
     fn forgets(&self, part: &Part, now: Time) -> bool {
-        self.horizon(&part.event_type, now).is_some_and(|it| part.time.1 < it)
+        let horizon = match part.event_type.as_ref() {
+            // It may have any type: the oldest age counts, if there is one for all.
+            "" => {
+                let ages = self.ages().collect::<Option<Vec<_>>>();
+                ages.and_then(|it| it.into_iter().max()).map(|it| now.saturating_sub(it))
+            }
+            it => self.horizon(it, now),
+        };
+        horizon.is_some_and(|it| part.time.1 < it)
     }
 }
 
@@ -78,10 +121,10 @@ struct Goner {
 impl Journal {
     /// Deletes what `retention` says is too old or too much, in steps that neither writers nor readers
     /// wait for. Nothing is deleted at or after sequence number `keep_from`, nor from a block that
-    /// reaches there. The events of a type go when all that are in one block may go, so some live up to
-    /// a day longer than they should.
+    /// reaches there.
     ///
-    /// Sequence numbers keep their meaning; a block that is gone is remembered as empty.
+    /// Ids of the dedup window are still known, also after a restart. Sequence numbers keep their meaning;
+    /// a block that is gone is remembered as empty.
     ///
     /// # Errors
     ///
@@ -93,11 +136,15 @@ impl Journal {
         keep_from: u64,
     ) -> Result<Pruned, QueryError> {
         let mut res = Pruned::default();
-        self.seal_for(retention, now, keep_from)?;
+        let since = now.saturating_sub(self.window);
+        let trim = Trim { retention, now, since };
+        self.drop_forgotten(since)?;
+        self.seal_for(trim, keep_from)?;
         let old = |header: &Header, part: &Part| {
             header.end() <= keep_from && retention.forgets(part, now)
         };
-        while self.delete(&old, &mut res)? {}
+        while self.delete(&old, since, &mut res)? {}
+        self.trim(trim, keep_from, &mut res)?;
         if let Some(max) = retention.max_bytes {
             let mut excess = self.index.stored_bytes().saturating_sub(max);
             let mut until = 0;
@@ -108,19 +155,20 @@ impl Journal {
                 excess = excess.saturating_sub(u64::from(it.stored_bytes));
                 until = it.end();
             }
-            while self.delete(&|it, _| it.end() <= until, &mut res)? {}
+            while self.delete(&|it, _| it.end() <= until, since, &mut res)? {}
         }
         Ok(res)
     }
 
-    /// Seals the blocks of which some types are too old and others not: only then can they go alone.
-    fn seal_for(&self, retention: &Retention, now: Time, keep_from: u64) -> Result<(), QueryError> {
+    /// Seals the blocks of which some events are too old and others not: only then can they go alone.
+    fn seal_for(&self, trim: Trim<'_>, keep_from: u64) -> Result<(), QueryError> {
+        let forgets = |it: &Part| trim.retention.forgets(it, trim.now);
         loop {
             let _replacing = self.replacing();
             let headers = self.index.from(0);
             let in_part = |it: &Arc<Header>| {
-                let old = it.parts.iter().filter(|it| retention.forgets(it, now)).count();
-                old > 0 && old < it.parts.len()
+                let old = it.parts.iter().filter(|it| forgets(it)).count();
+                old < it.parts.len() && (old > 0 || it.parts.iter().any(|it| trim.cuts(it)))
             };
             let apart = |it: &Arc<Header>| it.form == Form::Sealed || it.end() > keep_from;
             let Some(run) = headers.split(apart).find(|run| run.iter().any(in_part)) else {
@@ -131,10 +179,12 @@ impl Journal {
         }
     }
 
-    /// Deletes some of the parts that are `unwanted`; whether there may be more.
+    /// Deletes some of the parts that are `unwanted`, but not the ids that arrived at or after `since`; whether
+    /// there may be more.
     fn delete(
         &self,
         unwanted: &dyn Fn(&Header, &Part) -> bool,
+        since: Time,
         pruned: &mut Pruned,
     ) -> Result<bool, QueryError> {
         let _replacing = self.replacing();
@@ -161,10 +211,14 @@ impl Journal {
             return Ok(false);
         }
         let mut batch = Batch::default();
+        let mut ids = Forgotten::default();
         let mut replaced = Vec::new();
-        let mut gone = Vec::new();
+        let mut gone: Vec<Pair> = Vec::new();
         let mut deleted = Pruned::default();
         for it in goners {
+            if it.header.received.1 >= since {
+                self.forget_ids(&mut ids, &it.header, &it.chunks)?;
+            }
             let (sealed, pairs) = self.without(&it, &mut batch)?;
             gone.extend(pairs);
             let value = sealed.encode();
@@ -175,12 +229,16 @@ impl Journal {
             batch.put(&block::key(block::SEALED, header.first), &value);
             replaced.push(header);
         }
+        if let Some(it) = replaced.first() {
+            ids.put(&mut batch, it.first);
+        }
+        for it in &gone {
+            *deleted.types.entry(Arc::clone(&it.event_type)).or_default() += u64::from(it.count);
+        }
         join_empty(&mut replaced, &headers, &mut batch);
         self.replace(batch, replaced)?;
         self.index.recount(&gone, &[]);
-        pruned.events += deleted.events;
-        pruned.blocks += deleted.blocks;
-        pruned.bytes += deleted.bytes;
+        pruned.add(deleted);
         Ok(more)
     }
 

@@ -33,7 +33,7 @@ const MASK_40: u128 = (1 << 40) - 1;
 const FIXED_BYTES: usize = 96;
 
 /// Appends `event` to `out`.
-pub(super) fn encode(out: &mut Vec<u8>, event: &Event<'_>) {
+pub fn encode(out: &mut Vec<u8>, event: &Event<'_>) {
     out.reserve(FIXED_BYTES + event.data.len() + event.event_type.len() + event.source.len());
     let mut body = Writer::new(std::mem::take(out));
     let start = body.len();
@@ -89,6 +89,15 @@ fn flags(event: &Event<'_>) -> u8 {
 pub(super) fn next<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let n = reader.size()?;
     reader.bytes(n)
+}
+
+/// Reads the event that [`encode`] wrote here.
+///
+/// # Errors
+///
+/// It ends early, or is not what was written.
+pub fn decode_next<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
+    next(reader).and_then(decode)
 }
 
 /// Reads a record that [`next`] returned.

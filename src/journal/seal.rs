@@ -2,7 +2,7 @@
 
 use super::block;
 use super::chunk;
-use super::header::{Form, Header, MAX_PARTS, Part, Sealed, SealedPart, Sources};
+use super::header::{Form, Header, MAX_PARTS, Sealed, SealedPart};
 use super::ids;
 use super::pack::Packer;
 use super::query::QueryError;
@@ -14,14 +14,26 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// Sealed blocks are written once and read often.
-const LEVEL: i32 = 3;
+pub(super) const LEVEL: i32 = 3;
 
 /// Events of one sealed block at most, and bytes of their rows after which it is closed.
 pub(super) const SEALED_EVENTS: usize = 8000;
-const SEALED_BYTES: usize = 2 << 20;
+pub(super) const SEALED_BYTES: usize = 2 << 20;
+
+/// Bytes of one chunk. sled keeps a value of an eighth of a megabyte and more in a file of its own, and never
+/// deletes that file.
+const CHUNK_BYTES: usize = 120 << 10;
 
 /// The events of a chunk with their positions in the block.
-type Members<'e> = Vec<(u32, Event<'e>)>;
+pub(super) type Members<'e> = Vec<(u32, Event<'e>)>;
+
+/// Which sequence numbers a block covers, and when their events arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) first: u64,
+    pub(super) span: u64,
+    pub(super) received: (Time, Time),
+}
 
 impl Journal {
     /// Replaces neighbours that are not sealed by a sealed block: all of `parts`, or as many from the
@@ -56,8 +68,28 @@ impl Journal {
         }
         let received = rows.iter().map(|(it, _)| it.received);
         let received = received.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let mut batch = Batch::default();
+        for (header, _) in &rows {
+            remove(&mut batch, header);
+        }
+        let run = Run { first, span, received: received.unwrap_or_default() };
+        let (was, is) = self.write_sealed(run, by_type, &hashes, batch)?;
+        self.index.recount(&was, &is);
+        Ok(())
+    }
+
+    /// Writes a sealed block; `batch` removes what it replaces. Returns how the counts of kinds change
+    /// because rare types are put together.
+    pub(super) fn write_sealed(
+        &self,
+        run: Run,
+        by_type: HashMap<Arc<str>, Members<'_>>,
+        hashes: &[u64],
+        mut batch: Batch,
+    ) -> Result<(Vec<Pair>, Vec<Pair>), QueryError> {
+        let Run { first, span, received } = run;
         let (chunks, moved) = self.chunks(by_type)?;
-        let mut sealed = Sealed { received: received.unwrap_or_default(), ..Sealed::empty(span) };
+        let mut sealed = Sealed { received, ..Sealed::empty(span) };
         // What a crash in an earlier attempt may have left.
         for entry in self.table.prefix(&block::key(block::CHUNK, first)) {
             self.table.remove(&entry?.0)?;
@@ -69,20 +101,14 @@ impl Journal {
             sealed.parts.push(part);
         }
         let value = sealed.encode();
-        let filter = ids::encode(&hashes);
+        let filter = ids::encode(hashes);
         let header_bytes = value.len() + filter.as_ref().map_or(0, Vec::len);
-        let mut batch = Batch::default();
-        for (header, _) in &rows {
-            remove(&mut batch, header);
-        }
         batch.put(&block::key(block::SEALED, first), &value);
         if let Some(it) = filter {
             batch.put(&block::key(block::FILTER, first), &it);
         }
         self.replace(batch, vec![Header::sealed(first, &sealed, header_bytes)])?;
-        let (was, is) = moved;
-        self.index.recount(&was, &is);
-        Ok(())
+        Ok(moved)
     }
 
     /// Applies `batch` to the store and puts `headers` in the place of what they replace.
@@ -117,30 +143,24 @@ impl Journal {
             groups.push((name, mixed));
         }
         let mut packer = Packer::new(LEVEL).map_err(crate::store::StoreError::from)?;
-        let chunk = |(number, (event_type, events)): (u16, (Arc<str>, Members<'_>))| {
+        let mut res = Vec::new();
+        // What is too large for one chunk is divided until it is not.
+        let mut todo: Vec<_> = groups.into_iter().rev().collect();
+        while let Some((event_type, mut events)) = todo.pop() {
             let value = chunk::encode(&event_type, &events, &mut packer);
-            let times = || events.iter().map(|(_, it)| it.time);
-            let time = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
-            let pairs = self.pairs(&event_type, &events);
-            let mut sources = Sources::default();
-            pairs.iter().for_each(|it| sources.insert(&it.source));
-            let part = Part {
-                event_type,
-                chunk: number,
-                count: u32::try_from(events.len()).unwrap_or(u32::MAX),
-                stored_bytes: u32::try_from(value.len()).unwrap_or(u32::MAX),
-                time,
-                hours: Part::hours_of(times()),
-                sources,
-            };
-            let sources = pairs.into_iter().map(|it| (it.source, it.count)).collect();
-            (SealedPart { part, sources }, value)
-        };
-        Ok(((0..).zip(groups).map(chunk).collect(), moved))
+            if value.len() > CHUNK_BYTES && events.len() > 1 {
+                let rest = events.split_off(events.len() / 2);
+                todo.extend([(Arc::clone(&event_type), rest), (event_type, events)]);
+                continue;
+            }
+            let number = u16::try_from(res.len()).unwrap_or(u16::MAX);
+            res.push((self.part_of(number, &event_type, &events, value.len()), value));
+        }
+        Ok((res, moved))
     }
 
     /// How many of `events` came from each source, under the name of `event_type`.
-    fn pairs(&self, event_type: &Arc<str>, events: &[(u32, Event<'_>)]) -> Vec<Pair> {
+    pub(super) fn pairs(&self, event_type: &Arc<str>, events: &[(u32, Event<'_>)]) -> Vec<Pair> {
         let mut counts = HashMap::<&str, u32>::new();
         for (_, it) in events {
             *counts.entry(it.source.as_ref()).or_default() += 1;

@@ -15,15 +15,15 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::store::{Batch, Store, StoreError, Table};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// The manifest says since when each family counts; in version 1 it did not.
 const MANIFEST_VERSION: u8 = 2;
-const MANIFEST: &[u8] = b"m";
-const PIECE: u8 = b's';
-const DORMANT: u8 = b'd';
-const DORMANT_OF_EPOCH: u8 = b'e';
-const KIND_SERIES: u8 = 0;
-const KIND_SPANS: u8 = 1;
+pub(super) const MANIFEST: &[u8] = b"m";
+pub(super) const PIECE: u8 = b's';
+pub(super) const DORMANT: u8 = b'd';
+pub(super) const DORMANT_OF_EPOCH: u8 = b'e';
+pub(super) const KIND_SERIES: u8 = 0;
+pub(super) const KIND_SPANS: u8 = 1;
 
 /// Small enough to be written without a blob file, large enough to be few.
 const PIECE_BYTES: usize = 48 << 10;
@@ -34,13 +34,32 @@ const BATCH: usize = 1000;
 
 /// Where a snapshot stands in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Manifest {
-    generation: u64,
+pub(super) struct Manifest {
+    pub(super) generation: u64,
     /// The first sequence number that it does not contain.
-    next: u64,
-    pieces: u64,
+    pub(super) next: u64,
+    pub(super) pieces: u64,
     /// Per family, by name and fingerprint. `None` in a manifest of version 1.
-    origins: Option<HashMap<(String, u64), Origin>>,
+    pub(super) origins: Option<HashMap<(String, u64), Origin>>,
+}
+
+/// Which snapshot is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Grows with every snapshot.
+    pub generation: u64,
+    /// The first sequence number that it does not contain: from here on a restart replays.
+    pub next: u64,
+}
+
+/// The snapshot in `table` that is in force; `None` if there is none yet.
+///
+/// # Errors
+///
+/// The store cannot be read, or the manifest is damaged.
+pub fn reach(table: &Table) -> Result<Option<Reach>, RestoreError> {
+    let reach = |it: Manifest| Reach { generation: it.generation, next: it.next };
+    Ok(read_manifest(table)?.map(reach))
 }
 
 /// A snapshot that cannot be restored.
@@ -51,7 +70,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
     /// What it holds is not what was written.
     #[error(
-        "the snapshot of the metrics is damaged ({what}: {source}); nothing was changed: keep a copy of the data directory and restore a backup"
+        "the snapshot of the metrics is damaged ({what}: {source}); nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Damaged {
         /// Which part.
@@ -279,7 +298,7 @@ impl Pieces<'_> {
     }
 }
 
-fn piece_key(generation: u64, number: u64) -> Vec<u8> {
+pub(super) fn piece_key(generation: u64, number: u64) -> Vec<u8> {
     [&[PIECE][..], &generation.to_be_bytes(), &number.to_be_bytes()].concat()
 }
 
@@ -299,7 +318,7 @@ fn read_manifest(table: &Table) -> Result<Option<Manifest>, RestoreError> {
     decode_manifest(&value).map(Some).map_err(damaged)
 }
 
-fn decode_manifest(value: &[u8]) -> Result<Manifest, DecodeError> {
+pub(super) fn decode_manifest(value: &[u8]) -> Result<Manifest, DecodeError> {
     let version = match value.first() {
         Some(&VERSION) => VERSION,
         _ => MANIFEST_VERSION,
@@ -319,7 +338,7 @@ fn decode_manifest(value: &[u8]) -> Result<Manifest, DecodeError> {
     Ok(res)
 }
 
-fn encode_manifest(it: &Manifest) -> Vec<u8> {
+pub(super) fn encode_manifest(it: &Manifest) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.u64(it.generation);
     writer.u64(it.next);

@@ -180,14 +180,14 @@ impl Pipeline {
                 res.parts.retain(|it| it.0 < Time::from_millis(until));
                 end.store(until, Ordering::Relaxed);
             }
-            if self.inner.stopping.load(Ordering::Relaxed) {
+            if self.inner.replays.are_stopping() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         };
         let journal = &self.inner.journal;
         journal.ordered(&query, 0..journal.end(), visit, each).map_err(ReplayError::from)?;
-        if self.inner.stopping.load(Ordering::Relaxed) {
+        if self.inner.replays.are_stopping() {
             return Err(ReplayError::Stopping.into());
         }
         let end = end.load(Ordering::Relaxed);

@@ -195,7 +195,7 @@ impl Collector for Gauges {
         gauge("backfill_pending", "Metrics whose past is still to be counted", pending)?;
         gauge("queue_requests", "Requests that wait for the writer", load(&inner.queued.requests))?;
         gauge("queue_bytes", "Bytes that wait for the writer", load(&inner.queued.bytes))?;
-        let ratio = ConstGauge::new(inner.backfills.ratio());
+        let ratio = ConstGauge::new(inner.replays.backfills.ratio());
         let help = "How much of the past the backfill at work has counted; 1 if there is none";
         let name = "backfill_progress_ratio";
         ratio.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)

@@ -64,7 +64,7 @@ impl Pipeline {
                 return Err(ReloadError("the server is stopping".to_owned()));
             }
             inner.rules.store(Arc::clone(&rules));
-            inner.wake.ring();
+            inner.replays.wake.ring();
             tracing::info!(rules.metrics = metrics, "reloaded the rules: {metrics} metrics");
         }
         inner.own.reloaded(Ok(&rules), now());

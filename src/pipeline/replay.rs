@@ -9,7 +9,7 @@ mod backfill;
 mod commit;
 
 pub use backfill::BackfillState;
-pub(super) use backfill::{Backfills, Wake, start as start_backfills};
+pub(super) use backfill::{Backfills, Wake};
 
 use super::queue::Command;
 use super::{Pipeline, now};
@@ -20,7 +20,11 @@ use crate::rules::{RuleSet, Unit, Updates};
 use crate::store::{StoreError, Table};
 use std::{
     ops::ControlFlow,
-    sync::{Arc, PoisonError, TryLockError, atomic::Ordering, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -97,6 +101,17 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
+/// What replays share.
+#[derive(Debug)]
+pub(super) struct Replays {
+    /// Held by the one that is under way.
+    at_work: Mutex<()>,
+    pub(super) backfills: Backfills,
+    pub(super) wake: Wake,
+    /// Whether what goes on in the background is to be given up.
+    stopping: AtomicBool,
+}
+
 /// A shadow on its way to the writer.
 #[derive(Debug)]
 pub(super) struct Swap {
@@ -133,8 +148,29 @@ struct Run<'p> {
     rules: Arc<RuleSet>,
     units: Vec<Unit>,
     from: u64,
+    /// Whether it must not lose counts.
+    keeps: bool,
     events: u64,
     progress: &'p mut dyn FnMut(Progress) -> ControlFlow<()>,
+}
+
+impl Replays {
+    /// With what hears [`Self::wake`].
+    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+        let (wake, woken) = Wake::new();
+        let (at_work, backfills) = (Mutex::default(), Backfills::default());
+        (Self { at_work, backfills, wake, stopping: AtomicBool::new(false) }, woken)
+    }
+
+    /// Has everything given up.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.wake.ring();
+    }
+
+    pub(super) fn are_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
 }
 
 impl Pipeline {
@@ -149,7 +185,7 @@ impl Pipeline {
         order: &Replay,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Replayed, ReplayError> {
-        let _one_at_a_time = match self.inner.replaying.try_lock() {
+        let _one_at_a_time = match self.inner.replays.at_work.try_lock() {
             Ok(it) => it,
             Err(TryLockError::Poisoned(it)) => it.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(ReplayError::Busy),
@@ -160,7 +196,8 @@ impl Pipeline {
         if !order.reset {
             self.check_losses(&rules, &units, from)?;
         }
-        let run = Run { pipeline: self, rules, units, from, events: 0, progress };
+        let keeps = !order.reset;
+        let run = Run { pipeline: self, rules, units, from, keeps, events: 0, progress };
         run.run(order.dry_run)
     }
 
@@ -171,7 +208,7 @@ impl Pipeline {
         order: &Replay,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Replayed, ReplayError> {
-        let lock = self.inner.replaying.lock();
+        let lock = self.inner.replays.at_work.lock();
         let _one_at_a_time = lock.unwrap_or_else(PoisonError::into_inner);
         let rules = self.rules();
         let units = chosen(&rules, &order.metrics)?;
@@ -179,7 +216,8 @@ impl Pipeline {
         let names = members.filter_map(|it| rules.families().get(it)).map(|it| &it.name);
         let counts = names.filter_map(|it| self.inner.metrics.origin(it)).map(|it| it.from).min();
         let from = self.begin(order.since)?.min(counts.unwrap_or(u64::MAX));
-        Run { pipeline: self, rules, units, from, events: 0, progress }.run(false)
+        let keeps = false;
+        Run { pipeline: self, rules, units, from, keeps, events: 0, progress }.run(false)
     }
 
     /// The sequence number of the first event that arrived at or after `since`.
@@ -241,6 +279,12 @@ impl Run<'_> {
         }
         let shadow = self.fill(self.shadow()?)?;
         let metrics = shadow.differences(&inner.metrics, now().as_millis());
+        // Retention may have deleted events before they were read.
+        if self.keeps
+            && let Err(error) = self.pipeline.check_losses(&self.rules, &self.units, self.from)
+        {
+            return Err(discarded(shadow, error));
+        }
         if dry_run {
             shadow.discard()?;
         } else {
@@ -312,7 +356,7 @@ impl Run<'_> {
             self.events += step.parts.len() as u64;
             inner.own.replayed(step.parts.len());
             shadow.seen(up_to);
-            if inner.stopping.load(Ordering::Relaxed) {
+            if inner.replays.are_stopping() {
                 failure = Some(ReplayError::Stopping);
                 return ControlFlow::Break(());
             }

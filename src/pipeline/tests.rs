@@ -68,6 +68,36 @@ async fn a_retry_counts_once_within_a_batch_across_batches_and_across_restarts()
 }
 
 #[tokio::test]
+async fn what_comes_back_with_an_id_of_ours_is_a_duplicate() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = open(dir.path(), Config::default());
+    let made = || event(None, "ci_build_completed");
+    let ack = pipeline.submit(vec![made(), made(), made()]).await.unwrap();
+    let ids: Vec<_> = ack.events.iter().map(|it| it.id.to_string()).collect();
+    let back = |at: usize| event(Some(ids[at].as_str()), "ci_build_completed");
+    let foreign = "evt_01KED5000000000000000000000".get(..30).unwrap();
+    let batch = || {
+        let stranger = event(Some(foreign), "ci_build_completed");
+        let other_source = NewEvent { source: "other".into(), ..back(1) };
+        vec![back(0), made(), back(2), other_source, stranger, back(1)]
+    };
+    let duplicates = |ack: Ack| ack.events.iter().map(|it| it.duplicate).collect::<Vec<_>>();
+    let first = pipeline.submit(batch()).await.unwrap();
+    assert_eq!(duplicates(first.clone()), [true, false, true, false, false, true]);
+    assert_eq!(first.events[0].id.to_string(), ids[0]);
+    let again = pipeline.submit(batch()).await.unwrap();
+    assert_eq!(duplicates(again), [true, false, true, true, true, true]);
+    assert_eq!(duplicates(pipeline.submit(vec![back(0), back(1)]).await.unwrap()), [true, true]);
+    assert_eq!(builds(&pipeline).await, "7");
+    pipeline.stop().await;
+    drop(pipeline);
+    let pipeline = open(dir.path(), Config::default());
+    assert_eq!(duplicates(pipeline.submit(vec![back(1)]).await.unwrap()), [true]);
+    assert_eq!(pipeline.journal().len(), 7);
+    pipeline.stop().await;
+}
+
+#[tokio::test]
 async fn whoever_hangs_up_is_counted_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = open(dir.path(), Config::default());

@@ -77,6 +77,10 @@ pub(super) fn recover(
     let metrics = projection.metrics();
     metrics.own().pause(true);
     let from = projection.restore(&table)?;
+    // Numbers that the metrics have counted must not be given to other events.
+    if from > journal.end() {
+        return Err(journal::OpenError::Gap { expected: journal.end(), found: from }.into());
+    }
     let (mut updates, mut replayed) = (Updates::default(), 0u64);
     let started = Instant::now();
     journal.replay(from, |_, event| {
@@ -144,6 +148,7 @@ impl Writer {
             self.flush_if_due();
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
+                self.look_for_room();
                 self.projection.tick(now().as_millis());
                 if self.snapshot_at.elapsed() >= self.snapshot_interval
                     && self.next != self.snapshot_next
@@ -231,6 +236,10 @@ impl Writer {
         }
         let started = Instant::now();
         self.crowd = appends.len();
+        // What was appended and is not on disk must not be told a retry to be a duplicate.
+        if let Err(error) = &self.store.check_writable() {
+            return self.refuse(appends, error);
+        }
         let duplicates = self.drop_duplicates(&mut appends);
         for (append, duplicates) in appends.iter_mut().zip(&duplicates) {
             if !Arc::ptr_eq(&append.rules, self.projection.rules()) {
@@ -270,8 +279,7 @@ impl Writer {
 
     fn refuse(&self, appends: Vec<Append>, error: &StoreError) {
         self.failed(error);
-        let error: Arc<str> = error.to_string().into();
-        let refused = || Err(SubmitError::Store(Arc::clone(&error)));
+        let refused = || Err(SubmitError::from(error));
         self.answers.send(appends.into_iter().map(|it| (it.reply, refused())).collect());
     }
 
@@ -362,6 +370,13 @@ impl Writer {
         self.unflushed = None;
         self.own.snapshotted(started.elapsed());
         Ok(())
+    }
+
+    /// A full disk is not asked about by events alone: nobody may send any to a server that is not ready.
+    fn look_for_room(&self) {
+        if self.failure.load().is_some() && self.store.check_room(1).is_ok() {
+            self.recovered();
+        }
     }
 
     fn failed(&self, error: &StoreError) {

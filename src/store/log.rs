@@ -32,6 +32,8 @@ const NAMES: [&str; 2] = ["log-a", "log-b"];
 const FILE_BYTES: usize = 2 << 20;
 const MAGIC: [u8; 4] = *b"OLG1";
 const HEAD_BYTES: usize = 28;
+/// What a disk writes whole or not at all.
+const PAGE: usize = 4096;
 const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// The log's write side; there is one.
@@ -69,6 +71,22 @@ pub enum LogError {
     /// A record that was complete once is not any more.
     #[error("record {0} is damaged")]
     Damaged(usize),
+    /// A file is shorter than it was made, or gone.
+    #[error("the file {0} {1}")]
+    Cut(&'static str, &'static str),
+}
+
+impl LogError {
+    /// The file, and what is wrong.
+    pub(super) fn place(&self) -> (&'static str, String) {
+        match self {
+            Self::Io(error) => ("log-a", error.to_string()),
+            Self::Damaged(record) => {
+                ("log-a", format!("the commit log (both files): record {record} is damaged"))
+            }
+            Self::Cut(name, what) => (name, format!("the file {what}")),
+        }
+    }
 }
 
 impl Retired {
@@ -79,6 +97,19 @@ impl Retired {
 }
 
 impl Log {
+    /// Checks the log in `dir` without changing anything; one that is absent is as good as an empty one.
+    pub(super) fn check(dir: &Path) -> Result<(), LogError> {
+        check_lengths(dir)?;
+        let [a, b] = NAMES.map(|it| dir.join(it));
+        let made = |it: &Path| it.metadata().is_ok_and(|it| it.len() >= FILE_BYTES as u64);
+        if made(&a) && made(&b) {
+            let mut buffer = vec![0; FILE_BYTES];
+            let a = read(&fs::File::open(a)?, &mut buffer)?;
+            check_both(&a, &read(&fs::File::open(b)?, &mut buffer)?)?;
+        }
+        Ok(())
+    }
+
     /// Opens the log in `dir`, creating it if it is absent, and returns the records that are in it, oldest
     /// first. Nothing is changed in it before the first [`Self::append`], which begins with an empty file.
     ///
@@ -87,6 +118,7 @@ impl Log {
     /// The files cannot be used, or a record in the middle is damaged. A record at the end that is not
     /// whole was never acknowledged, and is left out.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Vec<u8>>), LogError> {
+        check_lengths(dir)?;
         // One buffer for both: what is allocated twice is not given back to the system.
         let mut buffer = vec![0; FILE_BYTES];
         let mut open = |name: &str| -> Result<(Half, Found), LogError> {
@@ -96,9 +128,7 @@ impl Log {
         };
         let [a, b] = NAMES;
         let ((half_a, a), (half_b, b)) = (open(a)?, open(b)?);
-        for (it, other) in [(&a, &b), (&b, &a)] {
-            it.check(other.turn)?;
-        }
+        check_both(&a, &b)?;
         let (turn, active) = (a.turn.max(b.turn), usize::from(b.turn > a.turn));
         let (older, newer) = if active == 1 { (a, b) } else { (b, a) };
         let records = older.records.into_iter().chain(newer.records).collect();
@@ -210,6 +240,62 @@ impl Log {
     }
 }
 
+fn check_both(a: &Found, b: &Found) -> Result<(), LogError> {
+    for (it, other) in [(a, b), (b, a)] {
+        it.check(other.turn)?;
+    }
+    let (newer, older) = if b.turn > a.turn { (b, a) } else { (a, b) };
+    // The next record stands behind the newest, or begins the next turn in the other file.
+    let begun = older.records.is_empty() && older.is_spoilt(newer.turn + 1);
+    if begun || newer.is_spoilt(newer.turn) {
+        return Err(LogError::Damaged(if begun { 0 } else { newer.records.len() }));
+    }
+    Ok(())
+}
+
+/// Every record of the log in `dir` that can be read and was not written over, oldest first.
+pub(super) fn readable(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let mut found: Vec<(u64, usize, Vec<u8>)> = Vec::new();
+    for name in NAMES {
+        let bytes = match fs::read(dir.join(name)) {
+            Ok(it) => it,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for at in memchr::memmem::find_iter(&bytes, &MAGIC) {
+            if let Some(it) = record(bytes.get(at..).unwrap_or_default()) {
+                found.push((it.turn, at, it.payload.to_vec()));
+            }
+        }
+    }
+    let newest = found.iter().map(|it| it.0).max().unwrap_or(0);
+    found.retain(|it| it.0 + 1 >= newest);
+    found.sort_by_key(|it| (it.0, it.1));
+    Ok(found.into_iter().map(|it| it.2).collect())
+}
+
+/// Refuses files that were cut off, which would be filled with zeros otherwise. What a start left that was ended
+/// while it made them has nothing but zeros.
+fn check_lengths(dir: &Path) -> Result<(), LogError> {
+    let mut present = 0;
+    for name in NAMES {
+        let bytes = match fs::read(dir.join(name)) {
+            Ok(it) => it,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if bytes.len() < FILE_BYTES && bytes.iter().any(|it| *it != 0) {
+            return Err(LogError::Cut(name, "was cut off"));
+        }
+        present += usize::from(bytes.len() >= FILE_BYTES && bytes.iter().any(|it| *it != 0));
+    }
+    let gone = NAMES.into_iter().find(|it| !dir.join(it).exists());
+    match gone {
+        Some(name) if present > 0 => Err(LogError::Cut(name, "is missing")),
+        _ => Ok(()),
+    }
+}
+
 fn checksum(turn: u64, synced: u32, payload: &[u8]) -> u64 {
     let seed = xxh3_64_with_seed(&turn.to_le_bytes(), u64::from(synced));
     xxh3_64_with_seed(payload, seed)
@@ -239,6 +325,8 @@ struct Found {
     end: usize,
     /// Of the records behind one that is not whole: the turn, and how much was synced by then.
     stray: Vec<(u64, usize)>,
+    /// What stands in the page behind the last whole record.
+    tail: Vec<u8>,
 }
 
 impl Found {
@@ -254,11 +342,37 @@ impl Found {
             false => Ok(()),
         }
     }
+
+    /// Whether a record of `turn` that follows the last whole one was whole once. A write that was torn leaves
+    /// pages that came and pages that did not, so what lies within one page came whole or not at all: if only
+    /// one part of it is wrong, that part was changed since. Of a longer record this cannot be told.
+    fn is_spoilt(&self, turn: u64) -> bool {
+        // Of several that were not synced, the disk may have kept the later ones.
+        let followed = self.stray.iter().any(|it| it.0 == turn);
+        let tail = self.tail.split_at_checked(HEAD_BYTES).filter(|_| !followed);
+        let Some((head, body)) = tail else { return false };
+        let turn_bytes = turn.to_le_bytes();
+        let (magic, fields) = head.split_at(MAGIC.len());
+        let (its_turn, fields) = fields.split_at(turn_bytes.len());
+        let Some((sum, fields)) = fields.split_first_chunk() else { return false };
+        let Some((len, synced)) = fields.split_first_chunk() else { return false };
+        let sum = u64::from_le_bytes(*sum);
+        let len = u32::from_le_bytes(*len) as usize;
+        let synced = synced.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
+        let is_good =
+            |len: usize| body.get(..len).is_some_and(|it| checksum(turn, synced, it) == sum);
+        let named = magic == MAGIC && its_turn == turn_bytes;
+        let payload_or_sum = named && len <= body.len();
+        let length = named && (0..body.len()).any(is_good);
+        let magic_or_turn = is_good(len);
+        payload_or_sum || length || magic_or_turn
+    }
 }
 
 fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     file.read_exact_at(bytes, 0)?;
-    let mut res = Found { turn: 0, records: Vec::new(), end: 0, stray: Vec::new() };
+    let mut res =
+        Found { turn: 0, records: Vec::new(), end: 0, stray: Vec::new(), tail: Vec::new() };
     while let Some(it) = record(bytes.get(res.end..).unwrap_or_default()) {
         if res.turn != 0 && it.turn != res.turn {
             break;
@@ -270,6 +384,7 @@ fn read(file: &fs::File, bytes: &mut [u8]) -> Result<Found, LogError> {
     let rest = bytes.get(res.end..).unwrap_or_default();
     let stray = |at: usize| record(rest.get(at..)?).map(|it| (it.turn, it.synced));
     res.stray = memchr::memmem::find_iter(rest, &MAGIC).filter_map(stray).collect();
+    res.tail = rest.get(..rest.len().min(PAGE - res.end % PAGE)).unwrap_or_default().to_vec();
     Ok(res)
 }
 
@@ -343,12 +458,49 @@ mod tests {
             log.append(it).unwrap();
             log.sync().unwrap();
         }
-        let end = log.position;
-        flip(dir.path(), &log, end - 1);
-        assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec(), b"two".to_vec()]);
-        flip(dir.path(), &log, end - 1);
         flip(dir.path(), &log, HEAD_BYTES);
         assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged");
+        flip(dir.path(), &log, HEAD_BYTES);
+        // The last one lies within a page: no byte of it can have been torn off.
+        for at in log.last..log.position {
+            flip(dir.path(), &log, at);
+            assert_eq!(reopen(dir.path()).unwrap_err(), "record 2 is damaged", "{at}");
+            flip(dir.path(), &log, at);
+        }
+        // So does the first of the next turn.
+        let left = log.turn().unwrap().unwrap();
+        log.append(b"ten").unwrap();
+        for at in 0..log.position {
+            flip(dir.path(), &log, at);
+            assert_eq!(reopen(dir.path()).unwrap_err(), "record 0 is damaged", "{at}");
+            flip(dir.path(), &log, at);
+        }
+        left.release();
+        // One that spans pages may be torn.
+        log.append(&[7; 2 * PAGE]).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap().len(), 5);
+        flip(dir.path(), &log, log.position - 1);
+        assert_eq!(reopen(dir.path()).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_or_removed_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = begin(dir.path());
+        log.append(b"one").unwrap();
+        let path = dir.path().join(NAMES[log.active]);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..100]).unwrap();
+        let name = NAMES[log.active];
+        assert_eq!(reopen(dir.path()).unwrap_err(), format!("the file {name} was cut off"));
+        assert_eq!(fs::read(&path).unwrap(), &whole[..100]);
+        fs::write(&path, &whole).unwrap();
+        let other = NAMES[1 - log.active];
+        fs::remove_file(dir.path().join(other)).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap_err(), format!("the file {other} is missing"));
+        // What a start left that made them is no damage.
+        fs::write(dir.path().join(other), [0; 100]).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap(), [b"one".to_vec()]);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! A token as it is stored.
 
 use super::{Hash, Roles, Token, TokenError, TokenInfo};
+use crate::codec;
 use crate::event::Time;
 use serde::{Deserialize, Serialize};
 
 const VERSION: u32 = 1;
+/// The version of the envelope with the checksum.
+const ENVELOPE: u8 = 1;
 
 /// The stored form; its key is the token's id.
 #[derive(Deserialize, Serialize)]
@@ -32,7 +35,9 @@ impl Record {
             expires: info.expires.map(Time::as_nanos),
             revoked: info.revoked.map(Time::as_nanos),
         };
-        serde_json::to_vec(&record).map_err(|_| TokenError::Damaged(info.name.clone()))
+        let json = serde_json::to_vec(&record);
+        let json = json.map_err(|_| TokenError::Damaged(info.name.clone()))?;
+        Ok(codec::seal(ENVELOPE, &json))
     }
 
     pub(super) fn decode(id: &[u8], value: &[u8]) -> Result<Token, TokenError> {
@@ -42,7 +47,9 @@ impl Record {
 }
 
 fn decode(id: &str, value: &[u8]) -> Option<Token> {
-    let record: Record = serde_json::from_slice(value).ok()?;
+    // Earlier versions stored the bare JSON.
+    let json = if value.starts_with(b"{") { value } else { codec::unseal(ENVELOPE, value).ok()? };
+    let record: Record = serde_json::from_slice(json).ok()?;
     let roles: Roles = record.roles.parse().ok()?;
     let info = TokenInfo {
         id: id.to_owned(),
@@ -53,7 +60,7 @@ fn decode(id: &str, value: &[u8]) -> Option<Token> {
         revoked: record.revoked.map(Time::from_nanos),
     };
     let hash = hex(&record.hash)?;
-    (record.version == VERSION).then(|| Token::new(info, hash))
+    (record.version == VERSION && id == super::id_of(&hash)).then(|| Token::new(info, hash))
 }
 
 fn hex(text: &str) -> Option<Hash> {

@@ -16,8 +16,26 @@ mod first_event;
 mod auth;
 // What was acknowledged survives kill -9, a restart and a second process.
 mod durability;
+// What hostile clients can make the server use.
+mod bounds;
+// kill -9 at any moment, with everything under way that there is.
+mod torture;
+// A backup of a running server, and a server on what was restored.
+mod backup;
+// Old events go, and nothing else.
+mod retention;
+// A disk that is full, cannot be written or has changed.
+mod disk;
+// Whatever changes in the stored files is told, and can be repaired.
+mod verify;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
+// What the journal is asked: lists, figures.
+mod asking;
+// Exports: whole or visibly broken off, in constant memory.
+mod exports;
+// The logs of services, as an older service has them.
+mod logs;
 // Real Prometheus servers scrape every format and answer PromQL.
 mod prometheus;
 // Rules: check, test, explain, reload.
@@ -26,6 +44,9 @@ mod rules_cli;
 mod past;
 // A command between two events, and what waits on disk for the server.
 mod run;
+// Questions, and files of events in and out.
+mod files;
+mod query;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.

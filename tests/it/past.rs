@@ -7,7 +7,6 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    path::Path,
     process::Command,
     sync::{
         Arc,
@@ -143,7 +142,10 @@ fn a_new_metric_with_backfill_appears_with_its_past() {
         let metrics = server.metrics();
         match metrics.get("load_size_units_count") {
             None => Err("not there yet"),
-            Some(_) => Ok(check_fold(&metrics, 5100)),
+            Some(_) => {
+                check_fold(&metrics, 5100);
+                Ok(())
+            }
         }
     });
     let rules = server.client().get("/api/v1/rules").expect(200).json();
@@ -242,89 +244,84 @@ spans:
   turn: {help: Turns, key: $key, start: begin, end: job, labels: {team: $team}}
 "#;
 
-#[test]
-fn a_real_prometheus_answers_questions_about_a_day_that_it_never_scraped() {
-    let server = Server::start_with_rules(BASE, settings());
-    let day = a_day();
-    let at = |second: i64| json!(day + second);
+/// 2000 jobs of the day that begins at `day`, in no order, those of its first and last second among them;
+/// returns the second of each.
+fn send_jobs(server: &Server, day: i64) -> Vec<i64> {
     let mut random = Random::new(77);
-    // 2000 jobs of the day, in no order; the first and the last second of it among them.
-    let mut seconds: Vec<i64> =
-        (0..1998).map(|_| i64::try_from(random.below(86_400)).unwrap()).collect();
+    let mut second = || i64::try_from(random.below(86_400)).unwrap();
+    let mut seconds: Vec<i64> = (0..1998).map(|_| second()).collect();
     seconds.extend([0, 86_399]);
     let mut lines = String::new();
     for (n, second) in seconds.iter().enumerate() {
         let team = if n % 4 == 0 { "a" } else { "b" };
         let data = json!({"team": team, "seconds": n % 80, "waiting": second / 3600, "key": n});
         for event_type in ["begin", "job"] {
-            let event = json!({"event_type": event_type, "source": "s", "timestamp": at(*second), "data": data});
+            let time = day + second;
+            let event =
+                json!({"event_type": event_type, "source": "s", "timestamp": time, "data": data});
             lines.push_str(&format!("{event}\n"));
         }
     }
-    server
-        .client()
-        .post("/api/v1/events/batch", "application/x-ndjson", lines.as_bytes())
-        .expect(202);
+    let mut client = server.client();
+    client.post("/api/v1/events/batch", "application/x-ndjson", lines.as_bytes()).expect(202);
+    seconds
+}
+
+/// What a Prometheus must know that has blocks of the day.
+#[track_caller]
+fn check_day(prometheus: &Prometheus, day: i64, seconds: &[i64]) {
+    let end = day + 86_400;
+    let ask = |promql: &str, at: i64| match prometheus.query_at(promql, at).as_slice() {
+        [(_, value)] => *value,
+        other => panic!("{promql}: {other:?}\n{}", prometheus.log()),
+    };
+    assert_eq!(ask("sum(jobs_total)", end), 2000.0);
+    let near = |value: f64, expected: f64| (value - expected).abs() <= expected * 1e-9;
+    for (promql, expected) in [
+        ("sum(increase(jobs_total[1d]))", 2000.0),
+        ("sum(increase(jobs_total{team=\"a\"}[1d]))", 500.0),
+        ("sum(increase(job_duration_seconds_count[1d]))", 2000.0),
+        ("sum(increase(turn_duration_seconds_count[1d]))", 2000.0),
+    ] {
+        let value = ask(promql, end);
+        assert!(near(value, expected), "{promql} is {value}");
+    }
+    // 0 to 79 seconds, equally often.
+    let buckets = "sum by (le) (increase(job_duration_seconds_bucket[1d]))";
+    let median = ask(&format!("histogram_quantile(0.5, {buckets})"), end);
+    assert!((median - 40.0).abs() < 1.5, "{median}");
+    // Within the day: what was so at noon, to the minute.
+    let before_noon = seconds.iter().filter(|it| **it < 43_200).count();
+    let noon = day + 43_200;
+    assert_eq!(ask("sum(jobs_total)", noon), f64::from(u32::try_from(before_noon).unwrap()));
+    assert!((ask("queue_jobs", noon) - 11.0).abs() < 1.5);
+    assert_eq!(ask("sum(turn_in_flight)", end), 0.0);
+    assert!(prometheus.query_at("sum(jobs_total)", day - 60).is_empty(), "nothing before");
+}
+
+#[test]
+fn a_real_prometheus_answers_questions_about_a_day_that_it_never_scraped() {
+    let server = Server::start_with_rules(BASE, settings());
+    let day = a_day();
+    let seconds = send_jobs(&server, day);
     let dir = tempfile::tempdir().unwrap();
-    let rules = dir.path().join("rules.yml");
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (rules, file) = (path("rules.yml"), path("day.om"));
     fs::write(&rules, EXPORTED).unwrap();
-    let file = dir.path().join("day.om");
     let (since, until) = (day.to_string(), (day + 86_400).to_string());
-    let path = |it: &Path| it.to_str().unwrap().to_owned();
-    let (code, said) = observatory(
-        &server,
-        &[
-            "export",
-            "openmetrics",
-            "--since",
-            &since,
-            "--until",
-            &until,
-            "--rules",
-            &path(&rules),
-            "-o",
-            &path(&file),
-        ],
-    );
+    let export = ["export", "openmetrics", "--since", &since, "--until", &until];
+    let into = ["--rules", &rules, "-o", &file];
+    let (code, said) = observatory(&server, &[&export[..], &into[..]].concat());
     assert_eq!(code, 0, "{said}");
     assert!(fs::read_to_string(&file).unwrap().ends_with("\n# EOF\n"));
     for peer in Peer::ALL {
         let Some(promtool) = promtool(peer) else { continue };
         let blocks = tempfile::tempdir().unwrap();
-        let made = Command::new(&promtool)
-            .args(["tsdb", "create-blocks-from", "openmetrics", &path(&file), &path(blocks.path())])
-            .output()
-            .unwrap();
+        let mut make = Command::new(&promtool);
+        make.args(["tsdb", "create-blocks-from", "openmetrics", &file]).arg(blocks.path());
+        let made = make.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let prometheus = Prometheus::on_blocks(peer, blocks.path()).unwrap();
-        let end = day + 86_400;
-        let ask = |promql: &str, at: i64| match prometheus.query_at(promql, at).as_slice() {
-            [(_, value)] => *value,
-            other => panic!("{promql}: {other:?}\n{}", prometheus.log()),
-        };
-        assert_eq!(ask("sum(jobs_total)", end), 2000.0);
-        let near = |value: f64, expected: f64| (value - expected).abs() <= expected * 1e-9;
-        for (promql, expected) in [
-            ("sum(increase(jobs_total[1d]))", 2000.0),
-            ("sum(increase(jobs_total{team=\"a\"}[1d]))", 500.0),
-            ("sum(increase(job_duration_seconds_count[1d]))", 2000.0),
-            ("sum(increase(turn_duration_seconds_count[1d]))", 2000.0),
-        ] {
-            let value = ask(promql, end);
-            assert!(near(value, expected), "{peer:?}: {promql} is {value}");
-        }
-        // 0 to 79 seconds, equally often.
-        let median = ask(
-            "histogram_quantile(0.5, sum by (le) (increase(job_duration_seconds_bucket[1d])))",
-            end,
-        );
-        assert!((median - 40.0).abs() < 1.5, "{median}");
-        // Within the day: what was so at noon, to the minute.
-        let noon = seconds.iter().filter(|it| **it < 43_200).count();
-        assert_eq!(ask("sum(jobs_total)", day + 43_200), noon as f64);
-        let waiting = ask("queue_jobs", day + 43_200);
-        assert!((waiting - 11.0).abs() < 1.5, "{waiting}");
-        assert_eq!(ask("sum(turn_in_flight)", end), 0.0);
-        assert!(prometheus.query_at("sum(jobs_total)", day - 60).is_empty(), "nothing before");
+        check_day(&prometheus, day, &seconds);
     }
 }

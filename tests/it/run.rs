@@ -172,33 +172,47 @@ fn signals_reach_the_command_and_its_answer_counts() {
     );
 }
 
+/// Says who sent each SIGINT that it gets: 0 is the terminal.
+const SENDERS: &str = "import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+print('ready', flush=True)
+senders = []
+while True:
+    it = signal.sigtimedwait([signal.SIGINT], 1)
+    if it: senders.append(it.si_pid)
+    elif senders: break
+print('senders', sorted(set(senders)), flush=True)
+sys.exit(9)";
+
+/// Runs its arguments on a terminal and types Ctrl-C a few times, for two signals in one moment are one.
+const TERMINAL: &str = "import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while b'ready' not in said: said += os.read(fd, 100)
+for _ in range(5):
+    os.write(fd, b'\\x03')
+    time.sleep(0.1)
+try:
+    while True: said += os.read(fd, 1000) or sys.exit('eof')
+except OSError: pass
+sys.stdout.write(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+
 /// The terminal gives Ctrl-C to the command itself: passed on, it would come twice.
 #[test]
-fn the_terminal_interrupts_the_command_once() {
+fn what_the_terminal_sends_is_not_passed_on() {
     let place = Place::nowhere();
-    let script = "n=0; trap 'n=$((n+1))' INT; echo ready; \
-                  while [ $n -eq 0 ]; do sleep 0.05; done; sleep 0.5; echo count $n; exit 9";
-    let python = "import os, pty, sys\n\
-        pid, fd = pty.fork()\n\
-        if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
-        said = b''\n\
-        while b'ready' not in said: said += os.read(fd, 100)\n\
-        os.write(fd, b'\\x03')\n\
-        try:\n\
-        \twhile True: said += os.read(fd, 1000) or sys.exit('eof')\n\
-        except OSError: pass\n\
-        sys.stdout.write(said.decode())\n\
-        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
     let ours = command(&place.settings());
     let mut command = std::process::Command::new("python3");
     command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["-c", python]).arg(ours.get_program()).args(["run", "--", "sh", "-c", script]);
-    let Ok(output) = command.output() else {
+    command.args(["-c", TERMINAL]).arg(ours.get_program()).args(["run", "--"]);
+    let Ok(output) = command.args(["python3", "-c", SENDERS]).output() else {
         eprintln!("skipped: needs python3");
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("count 1"), "{text}{}", said(&output));
+    assert!(text.contains("senders [0]"), "{text}{}", said(&output));
     assert_eq!(output.status.code(), Some(9), "{text}");
 }
 
@@ -380,6 +394,22 @@ fn a_server_that_does_not_answer_holds_up_nothing() {
     // The command is done long before the two seconds of the time-out are over, and little comes after them.
     assert!(ran < Duration::from_millis(1500), "{ran:?}");
     assert!(ended < Duration::from_secs(10), "{ended:?}");
+    assert_eq!(place.waiting().len(), 2);
+}
+
+#[test]
+fn who_waits_for_the_end_may_end_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let place = Place { url, ..Place::nowhere() };
+    let mut command = command(&place.settings());
+    command.args(["run", "--timeout", "600", "--", "true"]);
+    let mut run = command.stderr(Stdio::piped()).spawn().unwrap();
+    // The command has ended when the second event is there.
+    eventually(PATIENCE, || if place.waiting().len() == 2 { Ok(()) } else { Err("too few") });
+    send_signal("-INT", &run);
+    let status = eventually(PATIENCE, || run.try_wait().unwrap().ok_or("it waits"));
+    assert_eq!(status.code(), Some(0));
     assert_eq!(place.waiting().len(), 2);
 }
 

@@ -1,5 +1,6 @@
 //! What every test here stands on: a real server process, a plain HTTP client, real peers.
 
+mod disk;
 mod http;
 mod prometheus;
 mod samples;
@@ -7,6 +8,7 @@ mod server;
 mod settings;
 mod tools;
 
+pub(crate) use disk::Disk;
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;

@@ -12,6 +12,7 @@ use std::{
 
 /// Write the past as it would have been scraped.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |it| it.default_value("60").help("Seconds that the server may be silent")))]
 #[command(after_help = "\
 What Prometheus would have, had it scraped these metrics all the time: computed by the server from its events, each of which counts from its own time. `promtool tsdb create-blocks-from openmetrics FILE DIR` makes blocks of it; move them into the data directory of a Prometheus. FILE appears when everything is in it.
 
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
     let method = if rules.is_some() { Method::POST } else { Method::GET };
     let body = rules.map(|it| ("application/yaml", it));
     let request = Request { method, path: &path, body };
-    let client = Client::patient(&args.server, session, super::TIMEOUT)?;
+    let client = Client::new(&args.server, session)?;
     let file = args.output.as_deref().filter(|it| *it != Path::new("-"));
     client::block_on(super::export(&client, &request, (file, "samples"), session))
 }

@@ -6,12 +6,9 @@ use crate::cli::progress::{Progress, Unit};
 use crate::cli::{Error, Session};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-
-/// How long the server may be silent, unless `--timeout` says otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |it| it.default_value("60").help("Seconds that the server may be silent")))]
 #[command(after_help = "\
 The running server counts the events that arrived since then by its rules, beside what it shows, and exchanges the result for that at once; events go on arriving. If this command is interrupted, nothing has changed. A metric that has counted what the replay would not is refused without --reset.
 
@@ -79,7 +76,7 @@ struct Example {
 }
 
 pub(super) fn run(args: &Replay, session: &mut Session) -> Result<(), Error> {
-    let client = Client::patient(&args.client, session, PATIENCE)?;
+    let client = Client::new(&args.client, session)?;
     let Replay { since, metrics, dry_run, reset, .. } = args;
     let order = Order { since: since.as_deref(), metrics, dry_run: *dry_run, reset: *reset };
     let body = serde_json::to_string(&order).map_err(|err| Error::Output(err.into()))?;

@@ -8,7 +8,7 @@ use crate::telemetry;
 use std::{
     collections::HashMap,
     ops::ControlFlow,
-    sync::{Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -58,30 +58,38 @@ impl Wake {
     }
 }
 
-/// Counts the past of new metrics, until the pipeline stops or is gone.
-pub(in crate::pipeline) fn start(
-    inner: Weak<Inner>,
-    woken: mpsc::Receiver<()>,
-) -> std::io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name("backfill".to_owned()).spawn(move || {
-        telemetry::lower_priority();
-        while woken.recv().is_ok() {
-            let Some(inner) = inner.upgrade() else { return };
-            if inner.stopping.load(Ordering::Relaxed) {
-                return;
-            }
-            Pipeline { inner }.backfill();
+/// Counts the past of new metrics whenever it is woken, until the pipeline stops or is gone.
+fn work(inner: &Weak<Inner>, woken: &mpsc::Receiver<()>) {
+    telemetry::lower_priority();
+    while woken.recv().is_ok() {
+        let Some(inner) = inner.upgrade() else { return };
+        if inner.replays.are_stopping() {
+            return;
         }
-    })
+        Pipeline { inner }.backfill();
+    }
 }
 
 impl Pipeline {
+    /// Starts the thread that counts the past of new metrics, of those that are new now to begin with.
+    pub(in crate::pipeline) fn start_backfills(
+        &self,
+        woken: mpsc::Receiver<()>,
+    ) -> std::io::Result<()> {
+        let inner = Arc::downgrade(&self.inner);
+        let thread = thread::Builder::new().name("backfill".to_owned());
+        let thread = thread.spawn(move || work(&inner, &woken))?;
+        self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        self.inner.replays.wake.ring();
+        Ok(())
+    }
+
     /// How the past of the metric of `spec` is counted; `None` if it is not to be.
     #[must_use]
     pub fn backfill_state(&self, spec: &FamilySpec) -> Option<BackfillState> {
         spec.backfill?;
         let pending = self.inner.metrics.origin(&spec.name).is_some_and(|it| it.pending);
-        let state = self.inner.backfills.lock();
+        let state = self.inner.replays.backfills.lock();
         if let Some(it) = state.failed.get(&(spec.name.clone(), spec.fingerprint)) {
             return Some(BackfillState::Failed(it.clone()));
         }
@@ -103,10 +111,10 @@ impl Pipeline {
         while let Some((window, names)) = self.next_backfill() {
             let shown = names.join(", ");
             tracing::info!(metrics = shown, "counting the past of {shown}");
-            self.inner.backfills.begin(names.clone());
+            self.inner.replays.backfills.begin(names.clone());
             let mut reported = Instant::now();
             let mut progress = |it: Progress| {
-                self.inner.backfills.lock().progress = Some(it);
+                self.inner.replays.backfills.lock().progress = Some(it);
                 if reported.elapsed() >= REPORT {
                     reported = Instant::now();
                     let Progress { done, total } = it;
@@ -125,7 +133,7 @@ impl Pipeline {
             };
             let order = Replay { since, metrics: names.clone(), dry_run: false, reset: false };
             let res = self.replay_new(&order, &mut progress);
-            self.inner.backfills.lock().running.clear();
+            self.inner.replays.backfills.lock().running.clear();
             match res {
                 Ok(it) => {
                     let millis = it.took.as_millis();
@@ -170,7 +178,7 @@ impl Pipeline {
         let rules = self.rules();
         for spec in rules.families().iter().filter(|it| names.contains(&it.name)) {
             let key = (spec.name.clone(), spec.fingerprint);
-            self.inner.backfills.lock().failed.insert(key, error.to_string());
+            self.inner.replays.backfills.lock().failed.insert(key, error.to_string());
             self.inner.metrics.reveal(&spec.name);
         }
     }

@@ -105,6 +105,12 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start_with(settings: Settings) -> Self {
+        Self::start_in(settings, |_| ())
+    }
+
+    /// A server whose data directory `prepare` makes.
+    #[track_caller]
+    pub(crate) fn start_in(settings: Settings, prepare: impl FnOnce(&Path)) -> Self {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings,
@@ -112,6 +118,7 @@ impl Server {
             running: None,
             log: Arc::default(),
         };
+        prepare(&server.data_dir());
         server.launch();
         server
     }
@@ -122,6 +129,24 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("rules.yaml");
         fs::write(&file, rules).unwrap();
+        let mut server = Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            settings: settings.rules(&file),
+            dir,
+            running: None,
+            log: Arc::default(),
+        };
+        server.launch();
+        server
+    }
+
+    /// A server with these rules, whose data is in the directory `data`, which outlives it.
+    #[track_caller]
+    pub(crate) fn start_at(data: &Path, rules: &str, settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rules.yaml");
+        fs::write(&file, rules).unwrap();
+        std::os::unix::fs::symlink(data, dir.path().join("data")).unwrap();
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings: settings.rules(&file),
@@ -187,6 +212,14 @@ impl Server {
     /// SIGKILL: no snapshot, no goodbye.
     pub(crate) fn kill9(&mut self) {
         self.running = None;
+    }
+
+    /// Starts again on the same data directory and is killed before long, perhaps while it reads.
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Running(child);
+        thread::sleep(after);
+        drop(running);
     }
 
     /// Starts again on the same data directory.

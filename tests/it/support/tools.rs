@@ -31,7 +31,8 @@ fn of_peer(peer: Peer, program: &str) -> Option<PathBuf> {
     required(&format!("{program} ({peer:?}; scripts/test.sh sets it up)"), found)
 }
 
-fn required(what: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+/// `found`, or `None` after saying that the test is skipped; where nothing may be skipped, the test fails.
+pub(crate) fn required<T>(what: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
         assert!(variable("CI").as_deref() != Some("true"), "this test needs {what}");
         eprintln!("skipped: needs {what}");

@@ -1,0 +1,13 @@
+//! Checking the stored tokens.
+
+use super::record::Record;
+use crate::store::verify::Verdict;
+
+/// Checks the token that is stored under `key`.
+pub fn check(key: &[u8], value: &[u8], verdict: &mut Verdict) {
+    if let Err(error) = Record::decode(key, value) {
+        let place = format!("tokens: {}", key.escape_ascii());
+        let lost = "the token: nobody is let in with it any more".to_owned();
+        verdict.add(place, error.to_string(), lost, vec![key.to_vec()]);
+    }
+}
