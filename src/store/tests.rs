@@ -29,6 +29,22 @@ fn a_second_opener_is_told_who_holds_it() {
 }
 
 #[test]
+fn an_older_format_is_read_and_becomes_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path().to_owned());
+    let store = Store::open(&config).unwrap();
+    open::set_format(&store.shared.db, OLDEST_VERSION);
+    store.flush().unwrap();
+    drop(store);
+    let file = dir.path().join("format");
+    std::fs::write(&file, "1\n").unwrap();
+    let store = Store::open(&config).unwrap();
+    let found = store.shared.db.get(open::FORMAT_KEY).unwrap().unwrap();
+    assert_eq!(found.as_ref(), FORMAT_VERSION.to_be_bytes());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "2\n");
+}
+
+#[test]
 fn another_format_is_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(dir.path().to_owned());
