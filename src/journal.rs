@@ -108,15 +108,17 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// The commit log cannot be read.
     #[error(
-        "the commit log: {0}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the commit log: {0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Log(#[from] LogError),
     /// A list of ids cannot be read.
-    #[error("{0}; nothing was changed: keep a copy of the data directory and restore a backup")]
+    #[error(
+        "{0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
+    )]
     Read(#[from] QueryError),
     /// A header is damaged.
     #[error(
-        "the journal is damaged at sequence {first}: {source}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the journal is damaged at sequence {first}: {source}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Damaged {
         /// The sequence number of the block.
@@ -126,7 +128,7 @@ pub enum OpenError {
     },
     /// Sequence numbers are missing.
     #[error(
-        "the journal has a gap: sequence {expected} is followed by {found}; nothing was changed: keep a copy of the data directory and restore a backup"
+        "the journal has a gap: sequence {expected} is followed by {found}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Gap {
         /// What should have come.

@@ -171,7 +171,7 @@ pub enum OpenError {
     Journal(#[from] journal::OpenError),
     /// The journal cannot be replayed.
     #[error(
-        "cannot replay the journal: {0}; nothing was changed: restore a backup of the data directory"
+        "cannot replay the journal: {0}; nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Replay(#[from] journal::QueryError),
     /// The snapshot is damaged.
@@ -260,11 +260,8 @@ impl Pipeline {
             projection,
             (Arc::clone(&failure), Arc::clone(&own)),
         )?;
-        let writer = thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || writer.run(&commands))?;
-        let merger =
-            thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
+        let writer = spawn("writer", move || writer.run(&commands))?;
+        let merger = spawn("merger", move || merger.run())?;
         let (replays, woken) = replay::Replays::new();
         let res = Self {
             inner: Arc::new(Inner {
@@ -452,6 +449,13 @@ impl Pipeline {
             tracing::error!("the writer ended with a panic");
         }
     }
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// The window of the configuration, unless the rule file says another one.

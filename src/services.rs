@@ -4,6 +4,7 @@
 //! kept in the store and, as there are few, in memory.
 
 use crate::codec;
+use crate::store::verify::Verdict;
 use crate::store::{Batch, Store, StoreError, Table};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -177,6 +178,15 @@ fn service(name: &str, record: &Record) -> Service {
 fn encode(record: &Record) -> Vec<u8> {
     // A number and a text are always JSON.
     codec::seal(VERSION, &serde_json::to_vec(record).unwrap_or_default())
+}
+
+/// Checks the service that is stored under `key`, for `observatory verify`.
+pub fn check(key: &[u8], value: &[u8], verdict: &mut Verdict) {
+    if decode(value).is_none() {
+        let place = format!("services: {}", key.escape_ascii());
+        let lost = "who owns it; it is noted again with its next log".to_owned();
+        verdict.add(place, "it cannot be read".to_owned(), lost, vec![key.to_vec()]);
+    }
 }
 
 fn decode(value: &[u8]) -> Option<Record> {

@@ -2,6 +2,7 @@
 
 use crate::journal;
 use crate::metrics;
+use crate::services;
 use crate::store;
 use crate::store::verify::{Closed, Finding, Quarantine, Read, Unreadable, Verdict};
 use crate::store::{Batch, OpenError, Store, StoreError, Table};
@@ -11,6 +12,7 @@ use std::{io, path::PathBuf, sync::mpsc, thread, time::Duration};
 const JOURNAL: &str = "journal";
 const METRICS: &str = "metrics";
 const TOKENS: &str = "tokens";
+const SERVICES: &str = "services";
 
 /// Bytes that one batch of a repair puts into the new store.
 const BATCH_BYTES: usize = 1 << 20;
@@ -90,7 +92,7 @@ pub fn verify(config: &store::Config, repair: bool, each: Each<'_>) -> Result<Re
         let quarantine = Quarantine::create(&config.path)?;
         report = patiently(each, {
             let config = config.clone();
-            move |each| rebuild(&config, store, &checked, quarantine, report, each)
+            move |each| rebuild(&config, (store, &checked), quarantine, report, each)
         })?;
     }
     closed.forget_copy()?;
@@ -131,6 +133,7 @@ struct Checked {
     journal: Verdict,
     metrics: Verdict,
     tokens: Verdict,
+    services: Verdict,
 }
 
 fn check_tables(
@@ -139,7 +142,7 @@ fn check_tables(
     report: &mut Report,
     each: Each<'_>,
 ) -> Result<Checked, VerifyError> {
-    let known = [JOURNAL, METRICS, TOKENS];
+    let known = [JOURNAL, METRICS, TOKENS, SERVICES];
     if let Some(other) = store.tables().into_iter().find(|it| !known.contains(&it.as_str())) {
         return Err(VerifyError::UnknownTable(other));
     }
@@ -166,6 +169,11 @@ fn check_tables(
         Read::Entry(key, value) => tokens::verify::check(&key, &value, &mut tokens),
         Read::Unreadable(it) => hidden.push((TOKENS, it)),
     })?;
+    let mut services = Verdict::default();
+    read(SERVICES, &mut |it| match it {
+        Read::Entry(key, value) => services::check(&key, &value, &mut services),
+        Read::Unreadable(it) => hidden.push((SERVICES, it)),
+    })?;
     let mut in_journal = journal::Verify::new(&store.table(JOURNAL)?);
     read(JOURNAL, &mut |it| match it {
         Read::Entry(key, value) => in_journal.entry(&key, &value),
@@ -181,10 +189,10 @@ fn check_tables(
     report.values = values;
     report.events = journal.events;
     let journal = journal.verdict;
-    for it in [&journal, &metrics, &tokens] {
+    for it in [&journal, &metrics, &tokens, &services] {
         report.findings.extend(it.findings.iter().cloned());
     }
-    Ok(Checked { journal, metrics, tokens })
+    Ok(Checked { journal, metrics, tokens, services })
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {
@@ -200,6 +208,7 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
         ),
         what: it.error.clone(),
         lost: match table {
+            SERVICES => "who owns the services in it".to_owned(),
             TOKENS => "the tokens in it: nobody is let in with them any more".to_owned(),
             METRICS => {
                 "what is reported as missing, and series in it that were put away".to_owned()
@@ -214,17 +223,20 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
 /// Puts everything that is whole into a new store, which takes the place of the old one.
 fn rebuild(
     config: &store::Config,
-    store: Store,
-    checked: &Checked,
+    (store, checked): (Store, &Checked),
     mut quarantine: Quarantine,
     mut report: Report,
     each: Each<'_>,
 ) -> Result<Report, VerifyError> {
     let new = quarantine.new_store(config)?;
     let mut done = 0;
-    for (name, verdict) in
-        [(JOURNAL, &checked.journal), (METRICS, &checked.metrics), (TOKENS, &checked.tokens)]
-    {
+    let verdicts = [
+        (JOURNAL, &checked.journal),
+        (METRICS, &checked.metrics),
+        (TOKENS, &checked.tokens),
+        (SERVICES, &checked.services),
+    ];
+    for (name, verdict) in verdicts {
         let mut copied = |n| {
             done += n;
             each("repairing", done, Some(report.values));
@@ -305,3 +317,6 @@ impl Out<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

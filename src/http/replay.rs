@@ -216,3 +216,99 @@ impl From<ReplayError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NewEvent;
+    use crate::pipeline;
+    use crate::store;
+    use crate::store::Store;
+
+    const RULES: &str = "version: 1\nmetrics:\n  a_total: {help: A., match: a, count: 1}\n";
+
+    async fn with_events(n: usize) -> (tempfile::TempDir, Pipeline) {
+        let dir = tempfile::tempdir().unwrap();
+        let rules_file = dir.path().join("rules.yml");
+        std::fs::write(&rules_file, RULES).unwrap();
+        let store = Store::open(&store::Config::new(dir.path().join("data"))).unwrap();
+        let config =
+            pipeline::Config { rules_file: Some(rules_file), ..pipeline::Config::default() };
+        let pipeline = Pipeline::open(&config, &store).unwrap();
+        let event = || NewEvent {
+            id: None,
+            event_type: "a".into(),
+            source: "s".into(),
+            time: None,
+            subject: None,
+            trace: None,
+            data: "{}".into(),
+        };
+        pipeline.submit((0..n).map(|_| event()).collect()).await.unwrap();
+        (dir, pipeline)
+    }
+
+    /// What the thread says in the end, and how many lines before.
+    async fn run(pipeline: &Pipeline, listens: bool, stops: bool) -> (usize, Option<Message>) {
+        let (send, mut lines) = mpsc::channel(LINES);
+        let stopping = CancellationToken::new();
+        if stops {
+            stopping.cancel();
+        }
+        if !listens {
+            lines.close();
+        }
+        // It would forget all events there are.
+        let (since, metrics) = (Some(pipeline.now()), vec!["a_total".to_owned()]);
+        let order = Replay { since, metrics, dry_run: false, reset: true };
+        let pipeline = pipeline.clone();
+        thread::spawn(move || work(&pipeline, &order, &stopping, &send));
+        let (mut n, mut last) = (0, None);
+        while let Some(it) = lines.recv().await {
+            n += 1;
+            last = Some(it);
+        }
+        (n, last)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_listens_or_the_server_stops() {
+        let (_dir, pipeline) = with_events(6000).await;
+        // The channel ends only when the replay has.
+        assert!(run(&pipeline, false, false).await.1.is_none());
+        assert_eq!(pipeline.counts_from("a_total"), Some(1), "nobody listened");
+        let (_, last) = run(&pipeline, true, true).await;
+        assert!(matches!(last, Some(Message::Refused(ReplayError::Stopping))));
+        assert_eq!(pipeline.counts_from("a_total"), Some(1), "the server stops");
+        // Neither has left anything behind.
+        let (n, last) = run(&pipeline, true, false).await;
+        let done = "{\"state\":\"done\"";
+        assert!(
+            n > 1 && matches!(last, Some(Message::Line(it)) if it.starts_with(done.as_bytes()))
+        );
+        assert_eq!(pipeline.counts_from("a_total"), Some(6001));
+        pipeline.stop().await;
+    }
+
+    #[test]
+    fn every_failure_has_a_status_and_a_code() {
+        let lose = || ReplayError::WouldLose("a_total counts since event 1".to_owned());
+        for (error, status) in [
+            (ReplayError::Unknown("x".to_owned()), 404),
+            (ReplayError::NoMetric, 400),
+            (lose(), 409),
+            (ReplayError::Busy, 409),
+            (ReplayError::RulesChanged, 409),
+            (ReplayError::Stopping, 503),
+            (ReplayError::Journal(crate::journal::QueryError::Damaged(7)), 500),
+        ] {
+            assert_eq!(kind(&error).0.as_u16(), status, "{error}");
+            assert_eq!(ApiError::from(error).status().as_u16(), status);
+        }
+        let line = String::from_utf8(failed(&lose()).to_vec()).unwrap();
+        assert_eq!(
+            line,
+            "{\"state\":\"failed\",\"error\":\"would_lose_counts\",\"message\":\"a_total counts since event 1\"}\n"
+        );
+    }
+}

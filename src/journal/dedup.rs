@@ -79,6 +79,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_that_steps_back_forgets_nothing_and_stays_within_the_bound() {
+        let config = Config { window: Duration::from_secs(7200), max_ids: 1000 };
+        let mut window = Window::new(config);
+        let at = |seconds: i64| Time::from_millis(seconds * 1000);
+        for id in 0..500 {
+            window.insert(at(10_000), id);
+        }
+        // An hour back, again and again.
+        for id in 500..1000 {
+            window.insert(at(6400), id);
+        }
+        assert!((0..1000).all(|it| window.contains(it)));
+        for id in 1000..50_000 {
+            window.insert(at(if id % 2 == 0 { 6400 } else { 10_000 }), id);
+        }
+        assert_eq!((window.order.len(), window.known.len()), (1000, 1000));
+        // When the clock has caught up, what is too old goes whatever its order.
+        window.insert(at(30_000), 50_000);
+        assert_eq!((window.order.len(), window.known.len()), (1, 1));
+    }
+
+    #[test]
     fn forgets_by_age_and_by_number() {
         let config = Config { window: Duration::from_secs(10), max_ids: 3 };
         let mut window = Window::new(config);

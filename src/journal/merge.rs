@@ -30,6 +30,9 @@ const SEAL_BYTES: usize = 4 << 20;
 
 const JOIN_LEVEL: i32 = 3;
 
+/// Pages that are cleaned after each merge: more than it leaves as garbage.
+const SWEEP_PAGES: usize = 64;
+
 /// Tells the merger that there is work, at the writer's side.
 #[derive(Debug)]
 pub(super) struct Trigger {
@@ -90,6 +93,7 @@ impl Merger {
     pub fn run(self) {
         let (sender, merges) = channel();
         let (journal, told, stopping) = (&self.journal, &self.told, &AtomicBool::new(false));
+        let store = &self.store;
         thread::scope(|scope| {
             // Apart from the flushes, which the writer waits for sooner or later.
             scope.spawn(move || {
@@ -97,9 +101,12 @@ impl Merger {
                 for () in merges {
                     told.store(false, Ordering::Release);
                     while !stopping.load(Ordering::Acquire) {
-                        match journal.merge_some() {
-                            Ok(true) => {}
-                            Ok(false) => break,
+                        match journal
+                            .merge_some()
+                            .and_then(|it| Ok((it, store.reclaim(SWEEP_PAGES)?)))
+                        {
+                            Ok((true, ())) => {}
+                            Ok((false, ())) => break,
                             Err(error) => {
                                 tracing::warn!(%error, "merging journal blocks failed; will retry");
                                 break;
@@ -132,6 +139,7 @@ impl Merger {
     pub fn merge_all(&self) -> Result<usize, QueryError> {
         let mut res = 0;
         while self.journal.merge_some()? {
+            self.store.reclaim(SWEEP_PAGES)?;
             res += 1;
         }
         Ok(res)

@@ -70,7 +70,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
     /// What it holds is not what was written.
     #[error(
-        "the snapshot of the metrics is damaged ({what}: {source}); nothing was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
+        "the snapshot of the metrics is damaged ({what}: {source}); nothing that was stored was changed: run `observatory verify` on the data directory to see what is lost, or restore a backup"
     )]
     Damaged {
         /// Which part.

@@ -148,6 +148,8 @@ struct Run<'p> {
     rules: Arc<RuleSet>,
     units: Vec<Unit>,
     from: u64,
+    /// Whether it must not lose counts.
+    keeps: bool,
     events: u64,
     progress: &'p mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
@@ -194,7 +196,8 @@ impl Pipeline {
         if !order.reset {
             self.check_losses(&rules, &units, from)?;
         }
-        let run = Run { pipeline: self, rules, units, from, events: 0, progress };
+        let keeps = !order.reset;
+        let run = Run { pipeline: self, rules, units, from, keeps, events: 0, progress };
         run.run(order.dry_run)
     }
 
@@ -213,7 +216,8 @@ impl Pipeline {
         let names = members.filter_map(|it| rules.families().get(it)).map(|it| &it.name);
         let counts = names.filter_map(|it| self.inner.metrics.origin(it)).map(|it| it.from).min();
         let from = self.begin(order.since)?.min(counts.unwrap_or(u64::MAX));
-        Run { pipeline: self, rules, units, from, events: 0, progress }.run(false)
+        let keeps = false;
+        Run { pipeline: self, rules, units, from, keeps, events: 0, progress }.run(false)
     }
 
     /// The sequence number of the first event that arrived at or after `since`.
@@ -275,6 +279,12 @@ impl Run<'_> {
         }
         let shadow = self.fill(self.shadow()?)?;
         let metrics = shadow.differences(&inner.metrics, now().as_millis());
+        // Retention may have deleted events before they were read.
+        if self.keeps
+            && let Err(error) = self.pipeline.check_losses(&self.rules, &self.units, self.from)
+        {
+            return Err(discarded(shadow, error));
+        }
         if dry_run {
             shadow.discard()?;
         } else {

@@ -77,6 +77,10 @@ pub(super) fn recover(
     let metrics = projection.metrics();
     metrics.own().pause(true);
     let from = projection.restore(&table)?;
+    // Numbers that the metrics have counted must not be given to other events.
+    if from > journal.end() {
+        return Err(journal::OpenError::Gap { expected: journal.end(), found: from }.into());
+    }
     let (mut updates, mut replayed) = (Updates::default(), 0u64);
     let started = Instant::now();
     journal.replay(from, |_, event| {

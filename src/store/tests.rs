@@ -66,8 +66,10 @@ fn written(rounds: u32) -> tempfile::TempDir {
     dir
 }
 
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What is in the table, read anew.
-fn content(dir: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn content(dir: &Path) -> Result<Entries, String> {
     let store = Store::open(&Config::new(dir.to_owned())).map_err(|it| it.to_string())?;
     let table = store.table("t").map_err(|it| it.to_string())?;
     table.range_from(b"").collect::<Result<_, _>>().map_err(|it| it.to_string())
@@ -183,14 +185,12 @@ fn a_file_that_was_cut_off_is_refused_and_kept() {
 
 #[test]
 fn a_missing_file_is_refused() {
-    for name in ["db/db"] {
-        let damaged = written(3);
-        fs::remove_file(damaged.path().join(name)).unwrap();
-        let before = bytes(damaged.path());
-        let error = content(damaged.path()).unwrap_err();
-        assert!(error.contains("missing") && error.contains("verify"), "{error}");
-        assert_eq!(before, bytes(damaged.path()));
-    }
+    let damaged = written(3);
+    fs::remove_file(damaged.path().join("db/db")).unwrap();
+    let before = bytes(damaged.path());
+    let error = content(damaged.path()).unwrap_err();
+    assert!(error.contains("missing") && error.contains("verify"), "{error}");
+    assert_eq!(before, bytes(damaged.path()));
 }
 
 #[test]

@@ -172,11 +172,11 @@ fn refused_at(data: &Path) -> (i32, String) {
 
 #[test]
 fn events_that_fill_the_disk_leave_room_to_go_on() {
-    let Some(disk) = Disk::mount(32) else { return };
+    let Some(disk) = Disk::mount(24) else { return };
     let settings = Settings::new().env("OBSERVATORY_STORE_MIN_FREE_BYTES", "10MiB");
     let mut server = Server::start_at(disk.path(), RULES, settings);
     let mut acknowledged = Vec::new();
-    for (round, mib) in [(0, 64), (1, 96)] {
+    for (round, mib) in [(0, 32), (1, 64)] {
         let (mut n, mut client) = (0, server.client());
         loop {
             let (ids, body) = batch(&format!("r{round}"), n, 1000);
@@ -208,5 +208,68 @@ fn events_that_fill_the_disk_leave_room_to_go_on() {
     server.kill9();
     server.restart();
     assert_eq!(server.metrics().of_rules(), before);
+    drop(server);
+}
+
+/// The guard switched off: sled meets the full disk, and may wait for ever inside. The server does not.
+#[test]
+fn a_write_that_fails_ends_all_writing_until_the_next_start() {
+    let Some(disk) = Disk::mount(48) else { return };
+    let settings = Settings::new().env("OBSERVATORY_STORE_MIN_FREE_BYTES", "1");
+    let mut server = Server::start_at(disk.path(), RULES, settings);
+    let (mut acknowledged, mut client) = (Vec::new(), server.client());
+    for n in 0..20 {
+        let (ids, body) = batch("before", n, 500);
+        post(&mut client, &body).expect(202);
+        acknowledged.extend(ids);
+    }
+    let filler = disk.fill();
+    let mut failed = None;
+    for n in 0..3000 {
+        let (ids, body) = batch("full", n, 500);
+        let answer = post(&mut client, &body);
+        match answer.status {
+            202 => acknowledged.extend(ids),
+            503 => {
+                failed = Some(body);
+                break;
+            }
+            507 => {}
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    let Some(body) = failed else {
+        // The room that was allocated ahead has sufficed for what was taken.
+        fs::remove_file(filler).unwrap();
+        return check(&server, &acknowledged);
+    };
+    // A retry is no duplicate of what may be lost, also when there is room again.
+    fs::remove_file(filler).unwrap();
+    for _ in 0..5 {
+        post(&mut client, &body).expect(503);
+    }
+    let health = client.get("/health").expect(503).json();
+    let reason = health["components"]["store"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("start the server again"), "{reason}");
+    client.get("/metrics").expect(200);
+    server.kill9();
+    server.restart();
+    check(&server, &acknowledged);
+    post(&mut server.client(), &body).expect(202);
+}
+
+#[test]
+fn a_read_only_directory_is_refused_with_its_name() {
+    let Some(disk) = Disk::mount(64) else { return };
+    let mut server = Server::start_at(disk.path(), RULES, Settings::new());
+    post(&mut server.client(), &batch("a", 0, 10).1).expect(202);
+    server.terminate();
+    disk.remount("ro");
+    let (code, said) = refused_at(disk.path());
+    assert_eq!(code, 73, "{said}");
+    assert!(said.contains(disk.path().to_str().unwrap()) && said.contains("Read-only"), "{said}");
+    disk.remount("rw");
+    server.restart();
+    check(&server, &batch("a", 0, 10).0);
     drop(server);
 }

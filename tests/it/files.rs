@@ -139,6 +139,8 @@ fn what_was_exported_can_be_imported_elsewhere() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let other = Server::start();
     check(&import(&other, &out), 0, "accepted 3001, duplicates 0, rejected 0\n");
+    // Where it came from, all of it is known: the ids of its senders, and those that the server made.
+    check(&import(&server, &out), 0, "accepted 0, duplicates 3001, rejected 0\n");
     let all = |server: &Server| -> Vec<Value> {
         let text = cli(&["export", "events"], &at(server), "").stdout;
         let lines = String::from_utf8(text).unwrap();

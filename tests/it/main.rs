@@ -16,6 +16,8 @@ mod first_event;
 mod auth;
 // What was acknowledged survives kill -9, a restart and a second process.
 mod durability;
+// What hostile clients can make the server use.
+mod bounds;
 // kill -9 at any moment, with everything under way that there is.
 mod torture;
 // A backup of a running server, and a server on what was restored.

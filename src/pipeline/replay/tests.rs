@@ -140,6 +140,30 @@ async fn what_would_lose_counts_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_retention_deletes_meanwhile_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = open(dir.path(), with_rules(dir.path(), BASE));
+    send(&pipeline, 6000).await;
+    let replaying = pipeline.clone();
+    let work = move || {
+        let mut pruned = false;
+        replaying.replay(&of("a_total"), &mut |_| {
+            if !std::mem::replace(&mut pruned, true) {
+                let retention =
+                    crate::journal::Retention { max_bytes: Some(0), ..Default::default() };
+                let journal = replaying.journal();
+                journal.prune(&retention, replaying.now(), journal.end()).unwrap();
+            }
+            ControlFlow::Continue(())
+        })
+    };
+    let err = tokio::task::spawn_blocking(work).await.unwrap().unwrap_err();
+    assert!(matches!(err, ReplayError::WouldLose(_)), "{err}");
+    assert!(page(&pipeline).await.contains("\na_total 3000\n"));
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_said_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = open(dir.path(), with_rules(dir.path(), BASE));

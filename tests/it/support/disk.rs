@@ -28,8 +28,12 @@ impl Disk {
 
     /// Makes it larger or smaller.
     pub(crate) fn resize(&self, mib: u32) {
-        let size = format!("remount,size={mib}m");
-        assert!(run("mount", &["-o", &size], self.path()));
+        self.remount(&format!("size={mib}m"));
+    }
+
+    /// Changes its options, such as `ro`.
+    pub(crate) fn remount(&self, options: &str) {
+        assert!(run("mount", &["-o", &format!("remount,{options}")], self.path()));
     }
 
     /// Takes all the space there is; removing the file gives it back.
