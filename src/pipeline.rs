@@ -238,9 +238,8 @@ impl Pipeline {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
         };
         let now = now();
-        let dedup = dedup_window(config, &rules);
         let (journal, journal_writer, merger) =
-            journal::open(store, dedup, now, (random(0), random(8)))?;
+            journal::open(store, dedup_window(config, &rules), now, (random(0), random(8)))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {

@@ -399,7 +399,7 @@ fn grow(duration: Duration) {
     let (started, mut looks) = (Instant::now(), Looks(Vec::new()));
     while started.elapsed() < duration {
         thread::sleep(duration / 60);
-        // Large pages, which sled keeps in files of their own, it does not always delete: docs/performance.md.
+        // Large pages, which sled keeps in files of their own, it does not always delete (README.md, limits).
         let (all, pages) = (server.data_dir(), server.data_dir().join("db/blobs"));
         let disk = disk_bytes(&all).saturating_sub(disk_bytes(&pages));
         looks.0.push((disk, server.rss_bytes()));
