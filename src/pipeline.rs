@@ -239,8 +239,8 @@ impl Pipeline {
         };
         let now = now();
         let dedup = dedup_window(config, &rules);
-        let opened = journal::open(store, dedup, now, (random(0), random(8)))?;
-        let (journal, journal_writer, merger) = opened;
+        let (journal, journal_writer, merger) =
+            journal::open(store, dedup, now, (random(0), random(8)))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {
@@ -253,8 +253,7 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let retention = config.retention.clone();
-        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
+        let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(
             config,
             store,
@@ -262,11 +261,8 @@ impl Pipeline {
             projection,
             (Arc::clone(&failure), Arc::clone(&own)),
         )?;
-        let writer = thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || writer.run(&commands))?;
-        let merger =
-            thread::Builder::new().name("merger".to_owned()).spawn(move || merger.run())?;
+        let writer = spawn("writer", move || writer.run(&commands))?;
+        let merger = spawn("merger", move || merger.run())?;
         let (replays, woken) = replay::Replays::new();
         let res = Self {
             inner: Arc::new(Inner {
@@ -454,6 +450,13 @@ impl Pipeline {
             tracing::error!("the writer ended with a panic");
         }
     }
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// The window of the configuration, unless the rule file says another one.

@@ -192,7 +192,6 @@ fn two_hundred_thousand_label_values_make_a_hundred_and_one_series() {
 }
 
 /// Ten thousand distinct values each; a million in all in the long form.
-#[expect(clippy::disallowed_methods, reason = "the environment says which form")]
 fn chunks_of_labels() -> u32 {
     if std::env::var_os("OBSERVATORY_SOAK_MINUTES").is_some() { 100 } else { 20 }
 }

@@ -9,7 +9,6 @@ use std::{
     collections::HashMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -77,8 +76,7 @@ impl Pipeline {
         woken: mpsc::Receiver<()>,
     ) -> std::io::Result<()> {
         let inner = Arc::downgrade(&self.inner);
-        let thread = thread::Builder::new().name("backfill".to_owned());
-        let thread = thread.spawn(move || work(&inner, &woken))?;
+        let thread = super::super::spawn("backfill", move || work(&inner, &woken))?;
         self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         self.inner.replays.wake.ring();
         Ok(())
