@@ -222,10 +222,14 @@ fn an_index_that_was_not_finished_is_no_damage() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_opened() {
     let dir = written(3);
-    fs::write(dir.path().join("format"), "2\n").unwrap();
+    let newer = FORMAT_VERSION + 1;
+    fs::write(dir.path().join("format"), format!("{newer}\n")).unwrap();
     let before = bytes(dir.path());
     let error = content(dir.path()).unwrap_err();
-    assert!(error.contains("format 2") && error.contains("nothing was changed"), "{error}");
+    assert!(
+        error.contains(&format!("format {newer}")) && error.contains("nothing was changed"),
+        "{error}"
+    );
     assert_eq!(before, bytes(dir.path()));
 }
 
