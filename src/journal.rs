@@ -25,6 +25,7 @@ mod dedup;
 mod filter;
 mod find;
 mod forgotten;
+mod garbage;
 mod header;
 mod holds;
 mod ids;
@@ -47,6 +48,7 @@ mod verify;
 
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
+pub use garbage::read_anything;
 pub use kinds::Kind;
 pub use load::{LoadError, Loader};
 pub use prune::{Class, Pruned, Retention};
@@ -475,6 +477,8 @@ fn gather(segments: Vec<Segment>) -> Vec<Segment> {
     res
 }
 
+#[cfg(test)]
+mod fixture_tests;
 #[cfg(test)]
 mod sealed_tests;
 #[cfg(test)]

@@ -248,9 +248,8 @@ impl Pipeline {
             random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
         };
         let now = now();
-        let dedup = dedup_window(config, &rules);
-        let opened = journal::open(store, dedup, now, (random(0), random(8)))?;
-        let (journal, journal_writer, merger) = opened;
+        let (journal, journal_writer, merger) =
+            journal::open(store, dedup_window(config, &rules), now, (random(0), random(8)))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {
@@ -265,8 +264,7 @@ impl Pipeline {
         let metrics = projection.metrics();
         let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
         let groups = pushes.view();
-        let retention = config.retention.clone();
-        let keeper = keeper::Keeper::new(retention, store.clone(), store.table(writer::TABLE)?);
+        let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(
             config,
             store,

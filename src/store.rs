@@ -31,8 +31,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The version of everything that is stored. A store of another version is refused, never rewritten.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of everything that is stored. A store of a version that is not known is refused, never
+/// rewritten. Version 2 brought sealed blocks, which version 1 would not have seen; what version 1 wrote is
+/// part of version 2.
+pub const FORMAT_VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 
 /// How the store uses memory and disk.
 #[derive(Clone, Debug)]

@@ -67,8 +67,16 @@ impl Journal {
                 open.push(Open { range, types: None });
                 continue;
             }
-            let unknown = wanted().filter(|it| !total.add_part(query, &header, it));
-            let types: Vec<_> = unknown.map(|it| Arc::clone(&it.event_type)).collect();
+            let known: Vec<_> =
+                wanted().map(|it| (it, total.counts_of(query, &header, it))).collect();
+            let unknown = known.iter().filter(|(_, counts)| counts.is_none());
+            let types: Vec<_> = unknown.map(|(it, _)| Arc::clone(&it.event_type)).collect();
+            // A type may have several chunks: it is counted here or there as a whole.
+            for (part, counts) in known.iter().filter(|(it, _)| !types.contains(&it.event_type)) {
+                for (time, n) in counts.iter().flatten() {
+                    total.add(&part.event_type, *time, *n);
+                }
+            }
             if !types.is_empty() {
                 open.push(Open { range, types: Some(types) });
             }
@@ -114,26 +122,26 @@ impl Counts {
         }
     }
 
-    /// Adds a part by what is known of it; whether that was enough.
-    fn add_part(&mut self, query: &Query, header: &Header, part: &Part) -> bool {
+    /// The counts of a part by what is known of it: a time in each interval, and how many. `None` if that
+    /// is not enough.
+    fn counts_of(&self, query: &Query, header: &Header, part: &Part) -> Option<Vec<(Time, u64)>> {
         let exact = |it: &&crate::selector::Selector| {
             !it.has_matchers() && it.could_match_type(&part.event_type)
         };
         if !query.sources.is_empty()
             || !(query.matches.is_empty() || query.matches.iter().any(|it| exact(&it)))
         {
-            return false;
+            return None;
         }
         let (oldest, newest) = part.time;
         let until = query.until.unwrap_or(Time::from_nanos(i64::MAX));
         let since = query.since.unwrap_or(Time::from_nanos(i64::MIN));
         let all = oldest >= since && (newest < until || query.until.is_none());
         if all && self.start(oldest) == self.start(newest) {
-            self.add(&part.event_type, oldest, u64::from(part.count));
-            return true;
+            return Some(vec![(oldest, u64::from(part.count))]);
         }
         if header.form != Form::Sealed || part.hours.is_empty() {
-            return false;
+            return None;
         }
         // Each hour must be wanted whole or not at all, and lie in one interval.
         let last = |start: Time| {
@@ -151,14 +159,10 @@ impl Counts {
         };
         let hours: Vec<_> = hours.collect();
         if !hours.iter().all(tells) {
-            return false;
+            return None;
         }
-        for (first, last, count) in hours {
-            if !outside(first, last) {
-                self.add(&part.event_type, first, count);
-            }
-        }
-        true
+        let inside = hours.into_iter().filter(|(first, last, _)| !outside(*first, *last));
+        Some(inside.map(|(first, _, count)| (first, count)).collect())
     }
 
     fn merge(&mut self, other: Self) {

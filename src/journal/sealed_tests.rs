@@ -7,10 +7,10 @@ use crate::selector::Selector;
 use crate::store;
 use std::time::Duration;
 
-const MINUTE: i64 = 60_000;
+pub(super) const MINUTE: i64 = 60_000;
 
 /// An event a minute, of many shapes.
-fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
+pub(super) fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
     let id = (i % 11 == 0).then(|| format!("id-{i}"));
     let mut event = it.event(i * MINUTE, id.as_deref(), &format!("type_{}", i % n_types));
     event.source = format!("source-{}", i % 5).into();
@@ -34,7 +34,7 @@ fn event(it: &Fixture, i: i64, n_types: i64) -> Event<'static> {
     event
 }
 
-fn fill(it: &mut Fixture, n: i64, n_types: i64) {
+pub(super) fn fill(it: &mut Fixture, n: i64, n_types: i64) {
     let mut next = 0;
     while next < n {
         let end = (next + 90 + next % 20).min(n);
@@ -78,7 +78,7 @@ fn questions() -> Vec<Query> {
 }
 
 /// What the journal says to all questions, in all the ways that they can be asked.
-fn answers(journal: &Journal) -> Vec<Vec<(u64, Event<'static>)>> {
+pub(super) fn answers(journal: &Journal) -> Vec<Vec<(u64, Event<'static>)>> {
     let mut res = Vec::new();
     for query in questions() {
         let expected = journal.query(&query).unwrap().events;
@@ -385,4 +385,40 @@ fn readers_miss_nothing_while_blocks_merge_and_go() {
         changing.join().unwrap();
     });
     assert!(it.journal.len() < n.cast_unsigned() / 2);
+}
+
+#[test]
+fn a_type_of_several_chunks_is_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut it = open_in(dir.path());
+    let mut random = 7u64;
+    for i in 0..50 {
+        let events: Vec<_> = (0..30)
+            .map(|k| {
+                let mut event = it.event((i * 30 + k) * 1000, None, "t");
+                let mut text = String::new();
+                for _ in 0..40 {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    text.push_str(&format!("{random:016x}"));
+                }
+                event.data = format!("{{\"noise\":\"{text}\"}}").into();
+                event
+            })
+            .collect();
+        it.append(&events);
+    }
+    let header = {
+        let _replacing = it.journal.replacing();
+        it.journal.seal(&it.journal.index.from(0)).unwrap();
+        it.journal.index.at_or_after(1).unwrap()
+    };
+    assert!(header.parts.len() > 3, "{}", header.parts.len());
+    for seconds in [1, 400, 777, 1200, 1499, 1500, 4000] {
+        let query = Query { until: at(seconds * 1000), ..all() };
+        for interval in [None, Some(Duration::from_secs(3600))] {
+            let counts = it.journal.count(&query, interval).unwrap();
+            let n: u64 = counts.iter().map(|it| it.events).sum();
+            assert_eq!(n, seconds.min(1500).cast_unsigned());
+        }
+    }
 }

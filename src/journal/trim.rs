@@ -73,8 +73,8 @@ impl Journal {
         let sealed = value.and_then(|it| Sealed::decode(&it, |it| self.index.name(it)).ok());
         let mut sealed = sealed.ok_or_else(damaged)?;
         // Numbers that the block does not use, also not for what a crash may have left.
-        let keys = self.table.prefix(&block::key(block::CHUNK, header.first));
-        let mut number = match keys.rev().next().transpose()? {
+        let mut keys = self.table.prefix(&block::key(block::CHUNK, header.first));
+        let mut number = match keys.next_back().transpose()? {
             Some((key, _)) => block::chunk_number(&key).ok_or_else(damaged)?,
             None => 0,
         };

@@ -2,7 +2,8 @@
 
 use super::queue::Command;
 use super::retention::{Class, Steady, Wanted, believed};
-use super::{Pipeline, Retention, now};
+use super::writer::TABLE;
+use super::{Config, Pipeline, Retention, now};
 use crate::event::Time;
 use crate::journal;
 use crate::journal::QueryError;
@@ -108,7 +109,7 @@ struct Labels {
 // === impl Keeper ===
 
 impl Keeper {
-    pub(super) fn new(retention: Retention, store: Store, table: Table) -> Self {
+    pub(super) fn new(config: &Config, store: &Store) -> Result<Self, StoreError> {
         let own = Own {
             events: Family::default(),
             bytes: Counter::default(),
@@ -121,7 +122,14 @@ impl Keeper {
             let _ = own.events.get_or_create(&Labels { class: class.as_str() });
         }
         let steady = Mutex::new(Steady::new(Instant::now(), now()));
-        Self { retention, store, table, keeping: Mutex::default(), steady, own }
+        Ok(Self {
+            retention: config.retention.clone(),
+            store: store.clone(),
+            table: store.table(TABLE)?,
+            keeping: Mutex::default(),
+            steady,
+            own,
+        })
     }
 
     fn hold(&self) -> Result<Hold<'_>, PruneError> {

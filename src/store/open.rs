@@ -1,6 +1,6 @@
 //! Opening the directory: the lock, the look at the files, sled, the format.
 
-use super::{Config, Damage, FORMAT_VERSION, OpenError, files, space};
+use super::{Config, Damage, FORMAT_VERSION, OLDEST_VERSION, OpenError, files, space};
 use std::{
     fs, io, panic,
     path::Path,
@@ -114,7 +114,7 @@ pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
 /// Refuses a directory that says that it has another format, before anything in it is opened.
 pub(super) fn check_format_file(path: &Path) -> Result<(), OpenError> {
     match fs::read_to_string(path.join(FORMAT_FILE)) {
-        Ok(it) if it.trim() == FORMAT_VERSION.to_string() => Ok(()),
+        Ok(it) if it.trim().parse().is_ok_and(is_known) => Ok(()),
         Ok(it) => {
             let digits = !it.trim().is_empty() && it.trim().bytes().all(|it| it.is_ascii_digit());
             let found = if digits { it.trim() } else { "unknown" };
@@ -131,13 +131,14 @@ pub(super) fn check_format_file(path: &Path) -> Result<(), OpenError> {
 /// Says which format the directory has, where it can be read without opening the store.
 pub(super) fn write_format_file(path: &Path) -> io::Result<()> {
     let file = path.join(FORMAT_FILE);
-    if file.exists() {
+    let text = format!("{FORMAT_VERSION}\n");
+    if fs::read_to_string(&file).is_ok_and(|it| it == text) {
         return Ok(());
     }
     // In one step, so that a crash leaves none or a whole one.
     let unfinished = path.join("format.new");
     let mut handle = fs::File::create(&unfinished)?;
-    io::Write::write_all(&mut handle, format!("{FORMAT_VERSION}\n").as_bytes())?;
+    io::Write::write_all(&mut handle, text.as_bytes())?;
     handle.sync_all()?;
     fs::rename(unfinished, file)?;
     fs::File::open(path)?.sync_all()
@@ -153,16 +154,25 @@ pub(super) fn check_format(path: &Path, db: &sled::Db) -> Result<(), OpenError> 
     match db.get(FORMAT_KEY).map_err(damaged)? {
         Some(it) => match <[u8; 4]>::try_from(it.as_ref()).map(u32::from_be_bytes) {
             Ok(FORMAT_VERSION) => Ok(()),
+            // From now on there may be what the older version would not see.
+            Ok(older) if is_known(older) => put_format(db).map_err(damaged),
             Ok(other) => refuse(other.to_string()),
             Err(_) => refuse("unknown".to_owned()),
         },
         None if db.tree_names().len() > 1 => refuse("unknown".to_owned()),
-        None => {
-            db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes()).map_err(damaged)?;
-            db.flush().map_err(damaged)?;
-            Ok(())
-        }
+        None => put_format(db).map_err(damaged),
     }
+}
+
+fn put_format(db: &sled::Db) -> Result<(), sled::Error> {
+    db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes())?;
+    db.flush()?;
+    Ok(())
+}
+
+/// Whether this version reads a store of `version`.
+fn is_known(version: u32) -> bool {
+    (OLDEST_VERSION..=FORMAT_VERSION).contains(&version)
 }
 
 #[cfg(test)]

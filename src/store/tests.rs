@@ -29,6 +29,22 @@ fn a_second_opener_is_told_who_holds_it() {
 }
 
 #[test]
+fn an_older_format_is_read_and_becomes_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path().to_owned());
+    let store = Store::open(&config).unwrap();
+    open::set_format(&store.shared.db, OLDEST_VERSION);
+    store.flush().unwrap();
+    drop(store);
+    let file = dir.path().join("format");
+    std::fs::write(&file, "1\n").unwrap();
+    let store = Store::open(&config).unwrap();
+    let found = store.shared.db.get(open::FORMAT_KEY).unwrap().unwrap();
+    assert_eq!(found.as_ref(), FORMAT_VERSION.to_be_bytes());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "2\n");
+}
+
+#[test]
 fn another_format_is_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::new(dir.path().to_owned());
@@ -206,10 +222,14 @@ fn an_index_that_was_not_finished_is_no_damage() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_opened() {
     let dir = written(3);
-    fs::write(dir.path().join("format"), "2\n").unwrap();
+    let newer = FORMAT_VERSION + 1;
+    fs::write(dir.path().join("format"), format!("{newer}\n")).unwrap();
     let before = bytes(dir.path());
     let error = content(dir.path()).unwrap_err();
-    assert!(error.contains("format 2") && error.contains("nothing was changed"), "{error}");
+    assert!(
+        error.contains(&format!("format {newer}")) && error.contains("nothing was changed"),
+        "{error}"
+    );
     assert_eq!(before, bytes(dir.path()));
 }
 
