@@ -28,7 +28,7 @@ pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
 pub use series::{Sample, Samples};
-pub use stored::{LoadError, version};
+pub use stored::{LoadError, verify, version};
 
 use crate::exposition::Kind;
 use crate::push::{Family, Grouping};

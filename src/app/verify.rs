@@ -1,5 +1,6 @@
 //! Checking a data directory while no server runs in it, and taking out of use what is damaged.
 
+use crate::groups;
 use crate::journal;
 use crate::metrics;
 use crate::services;
@@ -13,6 +14,7 @@ const JOURNAL: &str = "journal";
 const METRICS: &str = "metrics";
 const TOKENS: &str = "tokens";
 const SERVICES: &str = "services";
+const GROUPS: &str = "groups";
 
 /// Bytes that one batch of a repair puts into the new store.
 const BATCH_BYTES: usize = 1 << 20;
@@ -134,6 +136,7 @@ struct Checked {
     metrics: Verdict,
     tokens: Verdict,
     services: Verdict,
+    groups: Verdict,
 }
 
 fn check_tables(
@@ -142,7 +145,7 @@ fn check_tables(
     report: &mut Report,
     each: Each<'_>,
 ) -> Result<Checked, VerifyError> {
-    let known = [JOURNAL, METRICS, TOKENS, SERVICES];
+    let known = [JOURNAL, METRICS, TOKENS, SERVICES, GROUPS];
     if let Some(other) = store.tables().into_iter().find(|it| !known.contains(&it.as_str())) {
         return Err(VerifyError::UnknownTable(other));
     }
@@ -174,6 +177,11 @@ fn check_tables(
         Read::Entry(key, value) => services::check(&key, &value, &mut services),
         Read::Unreadable(it) => hidden.push((SERVICES, it)),
     })?;
+    let mut in_groups = Verdict::default();
+    read(GROUPS, &mut |it| match it {
+        Read::Entry(key, value) => groups::verify(&key, &value, &mut in_groups),
+        Read::Unreadable(it) => hidden.push((GROUPS, it)),
+    })?;
     let mut in_journal = journal::Verify::new(&store.table(JOURNAL)?);
     read(JOURNAL, &mut |it| match it {
         Read::Entry(key, value) => in_journal.entry(&key, &value),
@@ -189,10 +197,10 @@ fn check_tables(
     report.values = values;
     report.events = journal.events;
     let journal = journal.verdict;
-    for it in [&journal, &metrics, &tokens, &services] {
+    for it in [&journal, &metrics, &tokens, &services, &in_groups] {
         report.findings.extend(it.findings.iter().cloned());
     }
-    Ok(Checked { journal, metrics, tokens, services })
+    Ok(Checked { journal, metrics, tokens, services, groups: in_groups })
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {
@@ -209,6 +217,7 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
         what: it.error.clone(),
         lost: match table {
             SERVICES => "who owns the services in it".to_owned(),
+            GROUPS => "the pushed groups in it".to_owned(),
             TOKENS => "the tokens in it: nobody is let in with them any more".to_owned(),
             METRICS => {
                 "what is reported as missing, and series in it that were put away".to_owned()
@@ -235,6 +244,7 @@ fn rebuild(
         (METRICS, &checked.metrics),
         (TOKENS, &checked.tokens),
         (SERVICES, &checked.services),
+        (GROUPS, &checked.groups),
     ];
     for (name, verdict) in verdicts {
         let mut copied = |n| {

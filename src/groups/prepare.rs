@@ -129,7 +129,8 @@ impl Push {
         let rich = family.metrics.iter().any(series::is_rich);
         let mut traits = Traits { rich, ..Traits::default() };
         let (start, first) = (writer.len(), self.hashes.len());
-        let mut seen = HashSet::with_capacity(family.metrics.len());
+        let several = family.metrics.len() > 1;
+        let mut seen = HashSet::with_capacity(if several { family.metrics.len() } else { 0 });
         for metric in &mut family.metrics {
             if !metric.labels.is_sorted_by(|a, b| a.0 <= b.0) {
                 metric.labels.sort_by(|a, b| a.0.cmp(&b.0));
@@ -137,7 +138,7 @@ impl Push {
             scratch.merge(&metric.labels, grouping);
             let hash = scratch.hash(&family.name);
             let wrong = scratch.wrong(family.kind, metric);
-            let again = !seen.insert(hash);
+            let again = several && !seen.insert(hash);
             if let Some(wrong) = wrong.or_else(|| again.then(|| reject::TWICE.to_owned())) {
                 let it = reject::metric(&family.name, &scratch.block, &metric.value, family.kind);
                 self.error(format!("{it} {wrong}"));

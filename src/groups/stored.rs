@@ -12,6 +12,7 @@ use crate::codec::DecodeError;
 use crate::codec::Reader;
 use crate::codec::Writer;
 use crate::event::Time;
+use crate::store::verify::Verdict;
 use crate::store::{StoreError, Table};
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -136,9 +137,12 @@ pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64)
 }
 
 fn damaged(key: &[u8], reason: DecodeError) -> LoadError {
-    let labels: Vec<_> =
-        group::labels_of(key).map(|(name, value)| format!("{name}={value:?}")).collect();
-    LoadError::Damaged { labels: format!("{{{}}}", labels.join(",")), reason }
+    LoadError::Damaged { labels: labels(key), reason }
+}
+
+fn labels(key: &[u8]) -> String {
+    let labels = group::labels_of(key).map(|(name, value)| format!("{name}={value:?}"));
+    format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
 fn read_failure(value: &[u8]) -> Result<(u64, Option<Time>), DecodeError> {
@@ -174,4 +178,23 @@ fn read_group(key: &[u8], value: &[u8], index: &mut Index) -> Result<Group, Deco
     }
     let content = Arc::new(content);
     Ok(Group { key: key.into(), block, quoted, version, pushed, failed, content })
+}
+
+/// Checks what is stored under `key`, for `observatory verify`.
+pub fn verify(key: &[u8], value: &[u8], verdict: &mut Verdict) {
+    let (prefix, key_of_group) = key.split_first().map_or((0, key), |(a, b)| (*a, b));
+    let reason = match prefix {
+        GROUP => read_group(key_of_group, value, &mut Index::new((0, 0))).err(),
+        FAILURE => read_failure(value).err(),
+        _ if key == REMOVED && version(value).is_some() => None,
+        _ => Some(DecodeError::Malformed),
+    };
+    let Some(reason) = reason else { return };
+    let place = format!("groups: {}", labels(key_of_group));
+    let lost = match prefix {
+        GROUP => "what was pushed to this group, until it is pushed again",
+        FAILURE => "when a push to this group was last rejected",
+        _ => "nothing that is shown",
+    };
+    verdict.add(place, reason.to_string(), lost.to_owned(), vec![key.to_vec()]);
 }

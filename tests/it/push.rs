@@ -2,5 +2,6 @@
 
 mod clients;
 mod conformance;
+mod kill;
 mod real;
 mod surface;

@@ -73,6 +73,26 @@ fn a_damaged_group_is_refused_and_named() {
 }
 
 #[test]
+fn a_check_of_the_store_finds_what_is_damaged_and_nothing_else() {
+    let mut world = World::new();
+    world.put("job/j", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_count 3\n").unwrap();
+    world.put("job/j", "m 1 1\n").unwrap_err();
+    world.push(Op::Delete, "job/k", "").unwrap();
+    world.put("job/k", "m 1\n").unwrap();
+    world.push(Op::Delete, "job/k", "").unwrap();
+    let entries: Vec<_> = world.table.prefix(b"").map(Result::unwrap).collect();
+    assert_eq!(entries.len(), 3);
+    for (key, value) in entries {
+        let mut verdict = store::verify::Verdict::default();
+        verify(&key, &value, &mut verdict);
+        assert!(verdict.findings.is_empty(), "{:?}", verdict.findings);
+        verify(&key, &value[..value.len() - 1], &mut verdict);
+        assert_eq!(verdict.findings.len(), 1);
+        assert!(verdict.remove.contains(&key));
+    }
+}
+
+#[test]
 fn what_could_not_be_stored_is_taken_back() {
     let mut world = World::new();
     world.put("job/j", "# TYPE m gauge\nm{x=\"1\"} 1\n").unwrap();
