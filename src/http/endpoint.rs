@@ -43,8 +43,10 @@ struct Endpoint {
     route: &'static Route,
     rendering: Rendering,
     metrics: Arc<RouteMetrics>,
-    /// The path in the table.
-    path: &'static str,
+    /// Whether what is wrong is said in plain text.
+    plain: bool,
+    /// What the Pushgateway's own counter calls it.
+    counted: Option<&'static str>,
 }
 
 /// All endpoints of one path.
@@ -147,7 +149,10 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         for method in route.methods {
             let metrics = Arc::new(metrics.route(route.path, name(method)));
             for (path, rendering) in route.paths() {
-                let endpoint = Endpoint { route, rendering, metrics: metrics.clone(), path };
+                let (plain, counted) =
+                    (push::answers_plainly(path), push::handler_name(path, method));
+                let metrics = metrics.clone();
+                let endpoint = Endpoint { route, rendering, metrics, plain, counted };
                 paths.entry(path).or_default().push((method, endpoint));
             }
         }
@@ -302,16 +307,15 @@ impl Endpoint {
         connection: Connection,
     ) -> Response<Body> {
         let mut observation = self.metrics.observe();
-        let counted = push::handler_name(self.path, request.method());
         let method = lower(request.method());
         let response = match self.handle(state, request, connection).await {
             Ok(it) => it,
-            Err(it) if push::answers_plainly(self.path) => it.into_plain_response(),
+            Err(it) if self.plain => it.into_plain_response(),
             Err(it) => it.into_response(),
         };
         let code = response.status().as_u16();
         observation.answer(code);
-        if let Some(handler) = counted {
+        if let Some(handler) = self.counted {
             state.instruments.answered(handler, code, method);
         }
         response

@@ -222,6 +222,10 @@ fn text_errors() {
         check_error(body, "line 1: invalid metric name");
     }
     check_error("m 1\0\n", "line 1: expected float as value, got \"1\\x00\"");
+}
+
+#[test]
+fn text_errors_in_labels_and_metadata() {
     check_error("{\"m.x\"} 1\n", "line 1: invalid metric name \"m.x\"");
     check_error("{\"m.x\",\"a.b\"=\"c\"} 1\n", "line 1: invalid metric name \"m.x\"");
     check_error("m{\"a.b\"=\"c\"} 1\n", "line 1: invalid label name \"a.b\"");
@@ -330,7 +334,7 @@ fn protobuf() {
     assert_eq!(show(&body), "m Gauge \"\" {} Number(2.0)\n");
     let family = [field(1, b"m"), field(4, &field(3, &double(1, 3.0)))].concat();
     assert_eq!(
-        show(&[vec![family.len() as u8], family].concat()),
+        show(&[vec![u8::try_from(family.len()).unwrap()], family].concat()),
         "m Counter \"\" {} Number(3.0)\n"
     );
     assert_eq!(show(&family_of("m", 0, &[gauge(1.0)])), "m Counter \"\" {} Mismatch\n");

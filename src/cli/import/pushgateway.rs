@@ -243,20 +243,21 @@ mod tests {
 
     /// A page with the gauge `m` and the label `job` of value `job`.
     fn page(job: &str) -> Vec<u8> {
+        let len = |it: usize| u8::try_from(it).unwrap();
         let label = |name: &str, value: &str| {
             let pair = [
-                &[0x0a, name.len() as u8],
+                &[0x0a, len(name.len())],
                 name.as_bytes(),
-                &[0x12, value.len() as u8],
+                &[0x12, len(value.len())],
                 value.as_bytes(),
             ]
             .concat();
-            [&[0x0a, pair.len() as u8][..], &pair].concat()
+            [&[0x0a, len(pair.len())][..], &pair].concat()
         };
         let gauge = [&[0x12, 9, 9][..], &1.0_f64.to_le_bytes()].concat();
         let metric = [label("instance", ""), label("job", job), gauge].concat();
-        let family = [&[0x0a, 1, b'm', 0x18, 1, 0x22, metric.len() as u8][..], &metric].concat();
-        [&[family.len() as u8][..], &family].concat()
+        let family = [&[0x0a, 1, b'm', 0x18, 1, 0x22, len(metric.len())][..], &metric].concat();
+        [&[len(family.len())][..], &family].concat()
     }
 
     #[test]

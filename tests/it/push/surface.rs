@@ -268,6 +268,30 @@ fn hostile_bodies_end_in_a_refusal() {
 }
 
 #[test]
+fn every_way_to_send_a_body() {
+    let server = server(&[]);
+    let check = |request: &str| {
+        let response = server.raw(request.as_bytes());
+        assert_eq!(response.status, 200, "{request}: {}", response.text());
+        server.metrics().check("m{instance=\"\",job=\"j\"}", 1.0);
+        server.client().request("DELETE", "/metrics/job/j", &[], b"").expect(202);
+    };
+    let chunked = "host: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nm \r\n2\r\n1\n\r\n0\r\n\r\n";
+    let plain = "content-length: 4\r\n\r\nm 1\n";
+    check(&format!("PUT /metrics/job/j HTTP/1.1\r\n{chunked}"));
+    check(&format!("POST /metrics/job/j HTTP/1.0\r\n{plain}"));
+    check(&format!("PUT http://gateway.example/metrics/job/j HTTP/1.1\r\nhost: x\r\n{plain}"));
+    check(&format!("PUT /metrics/job/j?x=y HTTP/1.1\r\nhost: x\r\n{plain}"));
+    let expect = "host: x\r\nexpect: 100-continue\r\n";
+    check(&format!("PUT /metrics/job/j HTTP/1.1\r\n{expect}{plain}"));
+    check(&format!(
+        "PUT /metrics/job/j HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n{plain}"
+    ));
+    // No body and no length is an empty push.
+    assert_eq!(server.raw(b"PUT /metrics/job/j HTTP/1.1\r\nhost: x\r\n\r\n").status, 200);
+}
+
+#[test]
 fn the_command_line_pushes() {
     let server = server(&[]);
     let url = Settings::new().env("OBSERVATORY_URL", &format!("http://{}", server.addr));
