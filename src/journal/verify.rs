@@ -57,7 +57,7 @@ impl Verify {
     /// A check of `table`, which says how ids are hashed.
     #[must_use]
     pub fn new(table: &Table) -> Self {
-        let key = table.get(super::KEY_OF_IDS).ok().flatten();
+        let key = table.try_read(super::KEY_OF_IDS);
         let key = key.and_then(|it| facts::id_key(&it).ok());
         Self { key, blocks: BTreeMap::new(), verdict: Verdict::default() }
     }

@@ -182,6 +182,12 @@ impl Closed {
 }
 
 impl Table {
+    /// The value of `key`; `None` too if it cannot be read.
+    #[must_use]
+    pub fn try_read(&self, key: &[u8]) -> Option<Vec<u8>> {
+        quietly(|| self.get(key).ok().flatten()).flatten()
+    }
+
     /// Reads everything, and goes on behind what cannot be read.
     pub fn read_all(&self, each: &mut dyn FnMut(Read)) {
         let mut from = Vec::new();
