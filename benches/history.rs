@@ -1,7 +1,12 @@
 //! Two million events of thirty days: what they take on disk, and how fast questions are answered.
 //!
 //! `EVENTS=200000 cargo bench --bench history` for fewer; `DIR=…` keeps and reuses the data directory.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "this is how a benchmark talks")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "this is how a benchmark talks and listens"
+)]
 
 use observatory::{
     event::{Event, EventId, IdGenerator, Time},

@@ -84,6 +84,7 @@ fn event(id: &str, round: u64, random: &mut Random) -> Value {
 }
 
 /// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "what is sent has times of today")]
 fn days_ago(days: u64) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     now.as_secs() - days * 86_400
@@ -196,13 +197,13 @@ impl Torture {
             self.server.start_and_kill(Duration::from_millis(self.random.below(150)));
         }
         self.server.restart();
-        let round = self.check_round(round, sent);
+        let round = self.check_round(round, &sent);
         self.rounds.push(round);
     }
 
     /// Everything acknowledged is there once. Then the senders send again what they do not know about, and
     /// some of what they do, as clients do: it all counts once.
-    fn check_round(&mut self, round: u64, sent: Vec<Sent>) -> Round {
+    fn check_round(&mut self, round: u64, sent: &[Sent]) -> Round {
         let mut client = self.server.client();
         let stored = stored(&mut client, Some(round));
         let mut times: HashMap<&str, usize> = HashMap::new();
@@ -216,14 +217,14 @@ impl Torture {
         let known = |it: &Value| times.contains_key(it["id"].as_str().unwrap());
         let lost: Vec<_> = acknowledged.filter(stays).filter(|it| !known(it)).collect();
         assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?}");
-        for it in &sent {
+        for it in sent {
             let half = it.lost.iter().filter(stays).map(known).collect::<BTreeSet<_>>();
             assert!(half.len() <= 1, "round {round}: half of a request is stored");
         }
 
         let mut all: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut units = 0;
-        for Sent { acknowledged, lost } in &sent {
+        for Sent { acknowledged, lost } in sent {
             let again = acknowledged.len() - acknowledged.len().min(20);
             for batch in [&acknowledged[again..], lost] {
                 if !batch.is_empty() {
@@ -304,6 +305,10 @@ fn stored(client: &mut Client, round: Option<u64>) -> Vec<Value> {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests are told by the environment how long to go on"
+)]
 fn variable(name: &str) -> Option<u64> {
     env::var(name).ok().map(|it| it.parse().unwrap_or_else(|_| panic!("{name}: {it}")))
 }
