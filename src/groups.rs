@@ -33,12 +33,11 @@ pub use stored::{LoadError, verify, version};
 use crate::exposition::Kind;
 use crate::push::{Family, Grouping};
 use crate::store::Table;
-use group::ByKey;
 use hashbrown::HashMap;
 use index::Index;
 use own::Own;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -86,7 +85,7 @@ pub struct View {
 #[derive(Debug)]
 struct Shared {
     /// Sorted by key. The lock is held to copy pointers.
-    groups: Mutex<BTreeSet<ByKey>>,
+    groups: Mutex<BTreeMap<Arc<[u8]>, Arc<Group>>>,
     /// Counts changes, so that a rendered page is known to be stale.
     changes: AtomicU64,
     series: AtomicU64,
@@ -126,9 +125,9 @@ impl Groups {
         };
         let view = View { shared: Arc::new(shared) };
         let mut res = Self { view, index, foreign: Foreign::new(), version };
-        let groups = groups.into_iter().map(|it| ByKey(Arc::new(it)));
-        let groups: BTreeSet<_> =
-            groups.inspect(|it| res.index.replace(None, Some(&it.0))).collect();
+        let groups = groups.into_iter().map(|it| (Arc::clone(&it.key), Arc::new(it)));
+        let indexed = groups.inspect(|(_, it)| res.index.replace(None, Some(it)));
+        let groups: BTreeMap<_, _> = indexed.collect();
         *res.view.lock() = groups;
         res.changed();
         Ok(res)
@@ -154,7 +153,7 @@ impl Groups {
 // === impl View ===
 
 impl View {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<ByKey>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<[u8]>, Arc<Group>>> {
         self.shared.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -180,7 +179,7 @@ impl View {
     /// All groups, sorted by labels.
     #[must_use]
     pub fn groups(&self) -> Vec<Arc<Group>> {
-        self.lock().iter().map(|it| Arc::clone(&it.0)).collect()
+        self.lock().values().cloned().collect()
     }
 
     /// How many groups there are.
@@ -208,7 +207,7 @@ impl View {
     }
 
     fn by_key(&self, key: &[u8]) -> Option<Arc<Group>> {
-        self.lock().get(key).map(|it| Arc::clone(&it.0))
+        self.lock().get(key).cloned()
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod answers;
 mod chronicle;
+mod health;
 mod keeper;
 mod own;
 mod push;
@@ -23,6 +24,7 @@ mod scrape;
 mod writer;
 
 pub use chronicle::{Chronicle, ChronicleError};
+pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
 pub use push::Pushed;
 pub use reload::{ReloadError, Reloaded};
@@ -195,19 +197,6 @@ pub enum OpenError {
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// How the parts are, for `/health`.
-#[derive(Clone, Debug)]
-pub struct Health {
-    /// Whether the store accepts writes; the reason if not.
-    pub store: Result<(), String>,
-    /// Whether the queue accepts more.
-    pub queue: Result<(), String>,
-    /// Events in the journal.
-    pub events: u64,
-    /// Seconds since the start.
-    pub uptime_seconds: u64,
 }
 
 // === impl Config ===
@@ -431,20 +420,6 @@ impl Pipeline {
     /// Shows the metrics of `registry` on every page from now on. Only the first call counts.
     pub fn expose(&self, registry: Registry) {
         let _ = self.inner.registry.set(registry);
-    }
-
-    /// How the parts are.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let inner = &self.inner;
-        let queue =
-            if inner.queued.is_full() { Err("the queue is full".to_owned()) } else { Ok(()) };
-        Health {
-            store: inner.failure.load().as_deref().map_or(Ok(()), |it| Err(it.clone())),
-            queue,
-            events: inner.journal.len(),
-            uptime_seconds: inner.started.elapsed().as_secs(),
-        }
     }
 
     /// Commits what is queued, stores a snapshot and waits for the threads to end.

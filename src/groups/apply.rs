@@ -1,7 +1,7 @@
 //! A push is applied: validated, checked, committed.
 
 use super::check;
-use super::group::{ByKey, Content, Group, Part};
+use super::group::{Content, Group, Part};
 use super::index::Index;
 use super::prepare::{NewPart, Push};
 use super::reject::Rejected;
@@ -33,7 +33,10 @@ pub struct Write {
 
 /// What a change undid.
 #[derive(Debug)]
-pub struct Undo(Vec<(Box<[u8]>, Option<Arc<Group>>)>);
+pub struct Undo(Vec<Before>);
+
+/// The key of a group, and what it was.
+type Before = (Arc<[u8]>, Option<Arc<Group>>);
 
 impl Groups {
     /// Applies `push`, which came at `now`. Atomic: it is taken whole, or nothing changes but the time of the
@@ -74,10 +77,10 @@ impl Groups {
             // The names may have been let go of since.
             let old = old.map(|it| Arc::new(self.renamed(&it)));
             let new = match &old {
-                Some(it) => self.view.lock().replace(ByKey(Arc::clone(it))),
-                None => self.view.lock().take(&*key),
+                Some(it) => self.view.lock().insert(key, Arc::clone(it)),
+                None => self.view.lock().remove(&*key),
             };
-            self.index.replace(new.as_ref().map(|it| &*it.0), old.as_deref());
+            self.index.replace(new.as_deref(), old.as_deref());
         }
         self.changed();
     }
@@ -86,7 +89,7 @@ impl Groups {
         let name = |part: &Part| Part { name: self.index.name(&part.name.text), ..part.clone() };
         let parts = it.content.parts.iter().map(name).collect();
         Group {
-            key: it.key.clone(),
+            key: Arc::clone(&it.key),
             block: it.block.clone(),
             content: Arc::new(Content { parts, data: it.content.data.clone() }),
             ..*it
@@ -100,7 +103,7 @@ impl Groups {
             self.view.lock().remove(&*it.key);
             self.index.replace(Some(&it), None);
             res.writes.extend(stored::removal(&it, self.version));
-            res.undo.0.push((it.key.clone(), Some(it)));
+            res.undo.0.push((Arc::clone(&it.key), Some(it)));
         }
         self.changed();
         self.view.shared.own.deleted();
@@ -109,8 +112,8 @@ impl Groups {
 
     fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
         self.index.replace(old.as_deref(), Some(&new));
-        let key = new.key.clone();
-        self.view.lock().replace(ByKey(Arc::new(new)));
+        let key = Arc::clone(&new.key);
+        self.view.lock().insert(Arc::clone(&key), Arc::new(new));
         self.changed();
         Undo(vec![(key, old)])
     }
@@ -131,7 +134,7 @@ impl Groups {
         self.version += 1;
         let content = old.as_ref().map(|it| Arc::clone(&it.content)).unwrap_or_default();
         let group = Group {
-            key: push.key.clone(),
+            key: Arc::clone(&push.key),
             block: push.block.clone(),
             quoted: push.quoted,
             version: self.version,

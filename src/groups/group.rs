@@ -3,7 +3,7 @@
 use super::series::Samples;
 use crate::event::Time;
 use crate::exposition::Kind;
-use std::{borrow::Borrow, cmp::Ordering, sync::Arc, sync::atomic::AtomicBool};
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// What ends a name and a value in a group's key: no UTF-8 text holds it.
 const END: u8 = 0xff;
@@ -11,7 +11,7 @@ const END: u8 = 0xff;
 /// A group: never changed, but replaced.
 #[derive(Debug)]
 pub struct Group {
-    pub(super) key: Box<[u8]>,
+    pub(super) key: Arc<[u8]>,
     /// The label block of its `push_time_seconds`: the grouping's labels, and `instance`.
     pub(super) block: Box<str>,
     /// Whether a name in that block is quoted.
@@ -78,7 +78,7 @@ pub struct FamilyView<'a> {
 }
 
 /// The key of the group that `labels` (sorted by name) name.
-pub(super) fn key<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Box<[u8]> {
+pub(super) fn key<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Arc<[u8]> {
     let mut res = Vec::with_capacity(64);
     for (name, value) in labels {
         for it in [name, value] {
@@ -207,37 +207,5 @@ impl<'a> FamilyView<'a> {
     #[must_use]
     pub fn samples(&self) -> Samples<'a> {
         self.content.samples(self.at)
-    }
-}
-
-// === impl ByKey ===
-
-/// A group found by its key.
-#[derive(Clone, Debug)]
-pub(super) struct ByKey(pub(super) Arc<Group>);
-
-impl Borrow<[u8]> for ByKey {
-    fn borrow(&self) -> &[u8] {
-        &self.0.key
-    }
-}
-
-impl PartialEq for ByKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
-    }
-}
-
-impl Eq for ByKey {}
-
-impl PartialOrd for ByKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.key.cmp(&other.0.key)
     }
 }

@@ -12,7 +12,7 @@ use crate::labels;
 use crate::push::{Family, Grouping, Metric, Value};
 use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
-use std::{hash::Hasher as _, ops::Range};
+use std::{hash::Hasher as _, ops::Range, sync::Arc};
 
 /// The two families that every group has, and that no push can change.
 pub(super) const PUSHED: &str = "push_time_seconds";
@@ -36,7 +36,7 @@ pub(super) type HashKey = (u64, u64);
 #[derive(Debug)]
 pub struct Push {
     pub(super) op: Op,
-    pub(super) key: Box<[u8]>,
+    pub(super) key: Arc<[u8]>,
     pub(super) block: Box<str>,
     pub(super) quoted: bool,
     /// The hash of its `push_time_seconds`.

@@ -54,8 +54,7 @@ impl Metrics {
         (format, gzip): (Format, bool),
         held: bool,
         now_ms: i64,
-        own: &[MetricFamily],
-        others: Others<'_>,
+        (own, others): (&[MetricFamily], Others<'_>),
     ) -> Rendered {
         let options = Options { created_series: self.shared.config.created_series };
         let view = self.shared.view.load();

@@ -62,8 +62,7 @@ impl Fixture {
             (negotiate(None), false),
             held,
             self.now_ms,
-            &[],
-            &crate::exposition::no_others,
+            (&[], &crate::exposition::no_others),
         );
         String::from_utf8(page.chunks.concat()).unwrap()
     }

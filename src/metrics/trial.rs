@@ -84,8 +84,7 @@ fn fold(rules: &Arc<RuleSet>, test: &RuleTest) -> String {
         (crate::exposition::negotiate(None), false),
         false,
         now.as_millis(),
-        &[],
-        &crate::exposition::no_others,
+        (&[], &crate::exposition::no_others),
     );
     String::from_utf8_lossy(&rendered.chunks.concat()).into_owned()
 }

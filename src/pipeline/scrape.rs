@@ -2,7 +2,7 @@
 
 use super::queue::Command;
 use super::{Pipeline, now};
-use crate::exposition::{Format, MetricFamily, Writable, parse};
+use crate::exposition::{Format, MetricFamily, Taken, Writable, parse};
 use crate::metrics::{Audience, Rendered};
 use bytes::Bytes;
 use prometheus_client::encoding;
@@ -73,18 +73,18 @@ impl Pipeline {
         let pipeline = self.clone();
         let rendered = tokio::task::spawn_blocking(move || {
             let own = pipeline.own_families();
+            let groups = |taken: &[Taken<'_>], show: &mut dyn FnMut(&[&dyn Writable])| {
+                let page = pipeline.inner.groups.page(taken, format.format);
+                let families = page.families();
+                let families: Vec<_> = families.iter().map(|it| it as &dyn Writable).collect();
+                show(&families);
+                page.done();
+            };
             pipeline.inner.metrics.render(
                 (format.format, format.gzip),
                 held,
                 now().as_millis(),
-                &own,
-                &|taken, show| {
-                    let page = pipeline.inner.groups.page(taken, format.format);
-                    let families = page.families();
-                    let families: Vec<_> = families.iter().map(|it| it as &dyn Writable).collect();
-                    show(&families);
-                    page.done();
-                },
+                (&own, &groups),
             )
         });
         let Ok(rendered) = rendered.await else { return Rendered { chunks: Arc::new([]), len: 0 } };

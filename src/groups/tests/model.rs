@@ -27,8 +27,11 @@ struct Step {
     op: Op,
     group: usize,
     /// Name, type, and per sample the values of x and y.
-    families: BTreeMap<usize, (usize, Vec<(usize, usize, u8)>)>,
+    families: BTreeMap<usize, Sent>,
 }
+
+/// Type, and per sample the values of x and y, and its own.
+type Sent = (usize, Vec<(usize, usize, u8)>);
 
 fn step() -> impl Strategy<Value = Step> {
     let sample = (0..3usize, 0..3usize, any::<u8>());
@@ -42,7 +45,7 @@ const VALUES: [&str; 3] = ["", "1", "2"];
 
 /// As protobuf could send them: the text formats would fold some families into others.
 fn families(step: &Step) -> Vec<Family> {
-    let family = |(name, (kind, samples)): (&usize, &(usize, Vec<(usize, usize, u8)>))| {
+    let family = |(name, (kind, samples)): (&usize, &Sent)| {
         let kind = match KINDS[*kind] {
             "gauge" => Kind::Gauge,
             "untyped" => Kind::Untyped,

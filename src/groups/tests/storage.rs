@@ -2,7 +2,10 @@
 
 use super::*;
 
-fn state(world: &World) -> (String, Vec<(String, u64, Option<Time>, Option<Time>)>) {
+/// Labels, version and both times of a group.
+type Times = (String, u64, Option<Time>, Option<Time>);
+
+fn state(world: &World) -> (String, Vec<Times>) {
     let groups = world.groups.view().groups();
     let times =
         |it: &Arc<Group>| (it.label_block().to_owned(), it.version(), it.pushed(), it.failed());
