@@ -236,6 +236,10 @@ fn text_errors_in_labels_and_metadata() {
     check_error("m{a=\"\\t\"} 1\n", "line 1: invalid escape sequence '\\t'");
     check_error(b"m{a=\"\xff\"} 1\n", "line 1: invalid label value \"\\xff\"");
     check_error("m{,} 1\n", "line 1: invalid label name for metric \"m\"");
+    check_error(
+        "# TYPE h histogram\nh_bucket{,} 1\n",
+        "line 2: invalid label name for metric \"h\"",
+    );
     check_error("m{a} 1\n", "line 1: expected '=' after label name, found '}'");
     check_error("m{a=\"b\" c=\"d\"} 1\n", "line 1: unexpected end of label value \"b\"");
     check_error("{\"m\",\"n\"} 1\n", "line 1: multiple metric names for metric \"m\"");

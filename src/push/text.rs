@@ -205,7 +205,7 @@ impl Parser<'_> {
             let found = self.family(&name)?;
             self.cursor.blanks();
             if self.cursor.eat(b'{')? {
-                self.braces(&mut braces, Some(&name))?;
+                self.braces(&mut braces, Some(found.0))?;
             }
             found
         };
@@ -238,17 +238,18 @@ impl Parser<'_> {
         malformed(format!("spurious string after timestamp: {}", quote(rest)))
     }
 
-    /// Reads the list after an opening brace, and the closing one. `metric` is the name before it.
-    fn braces(&mut self, res: &mut Braces, metric: Option<&[u8]>) -> Res<()> {
+    /// Reads the list after an opening brace, and the closing one. `metric` is the family whose name stands
+    /// before it.
+    fn braces(&mut self, res: &mut Braces, metric: Option<usize>) -> Res<()> {
         loop {
             self.cursor.blanks();
             if self.cursor.eat(b'}')? {
                 return Ok(());
             }
-            let known = || quote(metric.unwrap_or_default());
             let (key, quoted) = self.cursor.name(false, self.limits)?;
             if key.is_empty() && !quoted {
-                return malformed(format!("invalid label name for metric {}", known()));
+                let metric = self.metric_of(res, metric);
+                return malformed(format!("invalid label name for metric {metric}"));
             }
             self.cursor.blanks();
             let next = self.cursor.peek()?;
@@ -274,8 +275,15 @@ impl Parser<'_> {
         }
     }
 
+    /// The metric that a list belongs to, between quotes.
+    fn metric_of(&self, list: &Braces, family: Option<usize>) -> String {
+        let before =
+            family.and_then(|at| self.families.get(at)).map(|it| it.family.name.as_bytes());
+        quote(before.or(list.name.as_deref()).unwrap_or_default())
+    }
+
     /// Reads the value of label `key`, and a comma after it.
-    fn label(&mut self, res: &mut Braces, key: Vec<u8>, metric: Option<&[u8]>) -> Res<()> {
+    fn label(&mut self, res: &mut Braces, key: Vec<u8>, metric: Option<usize>) -> Res<()> {
         if key == b"__name__" {
             return malformed("label name \"__name__\" is reserved".to_owned());
         }
@@ -285,7 +293,7 @@ impl Parser<'_> {
             return malformed(format!("invalid label name {}", quote(&key)));
         }
         if res.labels.iter().any(|(name, _)| *name == key) {
-            let metric = quote(metric.or(res.name.as_deref()).unwrap_or_default());
+            let metric = self.metric_of(res, metric);
             return malformed(format!("duplicate label names for metric {metric}"));
         }
         if res.labels.len() >= self.limits.labels {
