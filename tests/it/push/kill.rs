@@ -29,16 +29,15 @@ fn body(n: u64) -> String {
 }
 
 fn what(n: u64) -> u64 {
-    if n % 7 == 0 { 0 } else { n }
+    if n.is_multiple_of(7) { 0 } else { n }
 }
 
 /// Pushes until the server is gone.
 fn send(
     mut client: Client,
-    sender: u64,
+    (sender, seed): (u64, u64),
     known: &mut [Known],
     next: &mut u64,
-    seed: u64,
     answered: &AtomicU64,
 ) {
     let mut random = Random::new(seed);
@@ -96,7 +95,7 @@ fn every_acknowledged_push_survives_kill_9() {
                 let client = server.client();
                 let answered = &answered;
                 let seed = round * SENDERS + sender;
-                scope.spawn(move || send(client, sender, known, next, seed, answered));
+                scope.spawn(move || send(client, (sender, seed), known, next, answered));
             }
             // At some moment after some answers.
             let until = Instant::now() + Duration::from_secs(30);
