@@ -145,6 +145,14 @@ impl ApiError {
         res
     }
 
+    /// The store cannot be read now; on a full disk, what was stored last is such.
+    pub(super) fn store_unreadable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut res =
+            Self::unavailable("store_unavailable", "the store cannot be read; see the log");
+        res.0.source = Some(source.into());
+        res
+    }
+
     pub(super) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.0.header = Some((name, value));
         self

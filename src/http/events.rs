@@ -180,6 +180,9 @@ async fn blocking<T: Send + 'static>(
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
-        Self::internal(error)
+        match error {
+            QueryError::Store(_) => Self::store_unreadable(error),
+            QueryError::Damaged(_) => Self::internal(error),
+        }
     }
 }

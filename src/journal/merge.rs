@@ -11,7 +11,7 @@ use super::seal;
 use super::seal::SEALED_EVENTS;
 use super::segment::{BLOCK_BYTES, BLOCK_EVENTS, Segment};
 use super::{Journal, QueryError};
-use crate::store::{Batch, Retired, Store};
+use crate::store::{Batch, Retired, Store, StoreError};
 use crate::telemetry;
 use std::{
     sync::{
@@ -32,6 +32,14 @@ const JOIN_LEVEL: i32 = 3;
 
 /// Pages that are cleaned after each merge: more than it leaves as garbage.
 const SWEEP_PAGES: usize = 64;
+
+/// The store's files may take so much more than what is stored, beside a share of it, before they are
+/// cleaned for nothing but that.
+const SLACK_BYTES: u64 = 16 << 20;
+/// Pages that are cleaned between two looks at the size.
+const TIDY_PAGES: usize = 512;
+/// Looks without anything gained after which it is as small as it gets.
+const TIDY_TRIES: usize = 4;
 
 /// Tells the merger that there is work, at the writer's side.
 #[derive(Debug)]
@@ -105,13 +113,17 @@ impl Merger {
                             .merge_some()
                             .and_then(|it| Ok((it, store.reclaim(SWEEP_PAGES)?)))
                         {
-                            Ok((true, ())) => {}
-                            Ok((false, ())) => break,
+                            Ok((true, ())) => continue,
+                            Ok((false, ())) => {}
                             Err(error) => {
                                 tracing::warn!(%error, "merging journal blocks failed; will retry");
                                 break;
                             }
                         }
+                        if let Err(error) = tidy(store, journal.stored_bytes(), stopping) {
+                            tracing::warn!(%error, "cleaning the store failed; will retry");
+                        }
+                        break;
                     }
                 }
             });
@@ -144,6 +156,22 @@ impl Merger {
         }
         Ok(res)
     }
+}
+
+/// Cleans the store until its files are not much larger than what is in them, or do not get smaller: a fast
+/// import leaves them at the size of what waited to be merged.
+fn tidy(store: &Store, stored_bytes: u64, stopping: &AtomicBool) -> Result<(), StoreError> {
+    let enough = stored_bytes + stored_bytes / 4 + SLACK_BYTES;
+    let mut size = store.size_bytes()?;
+    let mut tries = 0;
+    while size > enough && tries < TIDY_TRIES && !stopping.load(Ordering::Acquire) {
+        store.reclaim(TIDY_PAGES)?;
+        store.flush()?;
+        let now = store.size_bytes()?;
+        tries = if now < size { 0 } else { tries + 1 };
+        size = size.min(now);
+    }
+    Ok(())
 }
 
 /// What to do with neighbours that are not sealed.

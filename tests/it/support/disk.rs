@@ -6,6 +6,8 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -36,12 +38,15 @@ impl Disk {
         assert!(run("mount", &["-o", &format!("remount,{options}")], self.path()));
     }
 
-    /// Takes all the space there is; removing the file gives it back.
+    /// Takes all the space there is, as fast as a disk of 64 MiB per second would; removing the file gives it
+    /// back.
     pub(crate) fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
         let mut file = fs::File::create(&path).unwrap();
         let chunk = vec![1; 64 << 10];
-        while file.write_all(&chunk).is_ok() {}
+        while file.write_all(&chunk).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
         path
     }
 }
