@@ -386,9 +386,10 @@ def replay(options, directory, n):
             res.append(time.monotonic() - started)
             if done.returncode != 0:
                 sys.exit(f"rules replay: {done.stderr[-1000:]}")
-            seen = json.loads(done.stdout).get("events", n)
-            if seen != n:
-                sys.exit(f"{n} events are stored, and the replay saw {seen}")
+            seen = json.loads(done.stdout)["events"]
+            # The others are not opened: the rule is about one type, the most frequent one.
+            if not n / 5 < seen < n / 3:
+                sys.exit(f"{n} events are stored, about a quarter is of the type, and the replay saw {seen}")
     return res
 
 
