@@ -31,7 +31,8 @@ use std::{
 /// Events that the writer may apply between two commits: some milliseconds' worth.
 const LAST_EVENTS: u64 = 2000;
 
-/// Rounds after which the writer takes over whatever is left: ingest is faster than the replay, then.
+/// Rounds after which the writer takes over whatever is left: ingest is as fast as the replay, then, and
+/// more rounds would leave no less.
 const MAX_ROUNDS: usize = 50;
 
 /// What to count again.
@@ -150,6 +151,7 @@ struct Run<'p> {
     from: u64,
     /// Whether it must not lose counts.
     keeps: bool,
+    rounds: usize,
     events: u64,
     progress: &'p mut dyn FnMut(Progress) -> ControlFlow<()>,
 }
@@ -197,7 +199,7 @@ impl Pipeline {
             self.check_losses(&rules, &units, from)?;
         }
         let keeps = !order.reset;
-        let run = Run { pipeline: self, rules, units, from, keeps, events: 0, progress };
+        let run = Run { pipeline: self, rules, units, from, keeps, rounds: 0, events: 0, progress };
         run.run(order.dry_run)
     }
 
@@ -217,7 +219,7 @@ impl Pipeline {
         let counts = names.filter_map(|it| self.inner.metrics.origin(it)).map(|it| it.from).min();
         let from = self.begin(order.since)?.min(counts.unwrap_or(u64::MAX));
         let keeps = false;
-        Run { pipeline: self, rules, units, from, keeps, events: 0, progress }.run(false)
+        Run { pipeline: self, rules, units, from, keeps, rounds: 0, events: 0, progress }.run(false)
     }
 
     /// The sequence number of the first event that arrived at or after `since`.
@@ -329,7 +331,9 @@ impl Run<'_> {
             if let Err(error) = self.round(&mut shadow, end) {
                 return Err(discarded(shadow, error));
             }
-            if self.pipeline.inner.journal.end() - end <= LAST_EVENTS {
+            self.rounds += 1;
+            let left = self.pipeline.inner.journal.end() - end;
+            if left <= LAST_EVENTS || self.rounds >= MAX_ROUNDS {
                 return Ok(shadow);
             }
         }
@@ -376,9 +380,9 @@ impl Run<'_> {
 
     /// Hands `shadow` to the writer, after another round whenever too much has arrived meanwhile.
     fn finish(&mut self, mut shadow: Box<Shadow>) -> Result<(), ReplayError> {
-        for round in 0.. {
+        loop {
             let (reply, answer) = mpsc::sync_channel(1);
-            let swap = Swap { shadow, finally: round >= MAX_ROUNDS, reply };
+            let swap = Swap { shadow, finally: self.rounds >= MAX_ROUNDS, reply };
             if self.pipeline.inner.queue.send(Command::Swap(swap)).is_err() {
                 return Err(ReplayError::Stopping);
             }
@@ -392,7 +396,6 @@ impl Run<'_> {
                 Err(mpsc::RecvError) => return Err(ReplayError::Stopping),
             }
         }
-        Err(ReplayError::Stopping)
     }
 }
 

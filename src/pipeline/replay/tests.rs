@@ -106,6 +106,34 @@ async fn a_replay_counts_what_was_there_before_the_metric() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_slower_than_ingest_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = open(dir.path(), with_rules(dir.path(), BASE));
+    send(&pipeline, 5000).await;
+    with_rules(dir.path(), &format!("{BASE}  bees_total: {{help: B., match: b, count: 1}}\n"));
+    pipeline.reload_rules().await.unwrap();
+    // Whenever it has done some, there is more to do than the writer would take over.
+    let (at_work, runtime) = (pipeline.clone(), tokio::runtime::Handle::current());
+    let work = move || {
+        let mut sent = 5000;
+        const { assert!(4000 > LAST_EVENTS) };
+        let mut progress = |it: Progress| {
+            if it.done + 1000 > sent {
+                runtime.block_on(send(&at_work, 4000));
+                sent += 4000;
+            }
+            assert!(sent < 1_000_000, "it goes on for ever");
+            ControlFlow::Continue(())
+        };
+        at_work.replay(&of("bees_total"), &mut progress).map(|_| sent)
+    };
+    let sent = tokio::task::spawn_blocking(work).await.unwrap().unwrap();
+    let expected = format!("\nbees_total {}\n", sent / 2);
+    assert!(page(&pipeline).await.contains(&expected), "{expected}");
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_would_lose_counts_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let pipeline = open(dir.path(), with_rules(dir.path(), BASE));
