@@ -2,7 +2,7 @@
 
 use super::Metrics;
 use super::family::Data;
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 /// Where a family stands in the journal. Kept in the snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,11 +35,11 @@ impl Data {
     /// Whether it is left out of pages: what it shows now would be taken for all there is, and what the
     /// past adds later for news.
     pub(super) fn is_hidden(&self) -> bool {
-        self.hidden.load(std::sync::atomic::Ordering::Relaxed)
+        self.hidden.load(Ordering::Relaxed)
     }
 
     pub(super) fn hide(&self, hidden: bool) {
-        self.hidden.store(hidden, std::sync::atomic::Ordering::Relaxed);
+        self.hidden.store(hidden, Ordering::Relaxed);
     }
 }
 
@@ -53,7 +53,7 @@ impl Metrics {
     /// Shows the family called `name` although its past is not counted yet.
     pub fn reveal(&self, name: &str) {
         self.with_data(name, |it| it.hide(false));
-        self.shared.version.fetch_add(1, std::sync::atomic::Ordering::Release);
+        self.shared.version.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn with_data<R>(&self, name: &str, with: impl FnOnce(&Data) -> R) -> Option<R> {

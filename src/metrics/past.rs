@@ -4,7 +4,7 @@ use super::family::millis;
 use super::histogram::Histogram;
 use super::series::{Extra, Series};
 use super::{Config, Part, Projection};
-use crate::exposition::{Dated, FamilyHead, HistogramView, Kind};
+use crate::exposition::{Dated, FamilyHead, HistogramView};
 use crate::rules::{FamilyKind, FamilySpec, HistogramSpec, RuleSet, Unit, Updates};
 use std::{collections::HashSet, sync::Arc};
 
@@ -44,11 +44,7 @@ impl Past {
 
     /// Begins the family.
     pub fn begin(&self, out: &mut Dated) {
-        let kind = match self.spec.kind {
-            FamilyKind::Counter => Kind::Counter,
-            FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
-            FamilyKind::Histogram(_) => Kind::Histogram,
-        };
+        let kind = self.spec.kind.exposed();
         out.begin_family(&FamilyHead::new(&self.spec.name, &self.spec.help, kind));
     }
 

@@ -84,16 +84,8 @@ impl Metrics {
 /// Name, type and label names of the families that stand on every page.
 fn taken<'a>(view: &'a View, own: &'a [MetricFamily]) -> Vec<(Cow<'a, str>, Kind, &'a [String])> {
     let rules = view.families.iter().map(|it| &it.spec);
-    let rules = rules.map(|it| (it.name.as_str().into(), kind_of(it), it.labels.as_slice()));
+    let rules = rules.map(|it| (it.name.as_str().into(), it.kind.exposed(), it.labels.as_slice()));
     rules.chain(own.iter().map(|it| (exposition::exposed_name(it), it.kind, &[][..]))).collect()
-}
-
-fn kind_of(spec: &FamilySpec) -> Kind {
-    match spec.kind {
-        FamilyKind::Counter => Kind::Counter,
-        FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
-        FamilyKind::Histogram(_) => Kind::Histogram,
-    }
 }
 
 struct Page<'a> {
@@ -177,7 +169,7 @@ impl Page<'_> {
     }
 
     fn begin(&mut self, spec: &FamilySpec, more: Option<&dyn Writable>) {
-        let head = FamilyHead::new(&spec.name, &spec.help, kind_of(spec));
+        let head = FamilyHead::new(&spec.name, &spec.help, spec.kind.exposed());
         let quoted_labels = more.is_some_and(|it| it.head().quoted_labels);
         self.encoder.begin_family(&FamilyHead { quoted_labels, ..head });
     }

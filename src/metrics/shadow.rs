@@ -14,7 +14,7 @@ use crate::store::{Batch, StoreError, Table};
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
 };
 
 /// How often, by the time of arrival of the events, series are put away whose time is over.
@@ -253,12 +253,6 @@ impl Metrics {
             }
         });
         res
-    }
-
-    /// Series that live in the family called `name`, and whether it is shown.
-    #[must_use]
-    pub fn is_hidden(&self, name: &str) -> bool {
-        self.with_data(name, |it| it.hidden.load(Ordering::Relaxed)) == Some(true)
     }
 }
 

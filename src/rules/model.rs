@@ -1,6 +1,7 @@
 //! What rules compile to and what an event makes of them: the contract between the rule engine, which is
 //! pure, and the `metrics` projection, which holds the state.
 
+use crate::exposition::Kind;
 use std::{sync::Arc, time::Duration};
 
 /// One metric family that a rule set can produce, in the order of the file; the families that belong to
@@ -63,6 +64,18 @@ pub enum FamilyKind {
     /// A gauge that the projection computes from the open spans of the span with this index in
     /// [`RuleSet::spans`](super::RuleSet::spans).
     SpanGauge(usize, SpanGauge),
+}
+
+impl FamilyKind {
+    /// As what it is shown.
+    #[must_use]
+    pub fn exposed(&self) -> Kind {
+        match self {
+            Self::Counter => Kind::Counter,
+            Self::Gauge | Self::SpanGauge(..) => Kind::Gauge,
+            Self::Histogram(_) => Kind::Histogram,
+        }
+    }
 }
 
 /// The buckets of a histogram.
