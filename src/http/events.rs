@@ -38,18 +38,24 @@ pub(super) async fn send_batch(call: Call) -> Result<Response<Body>, ApiError> {
 async fn accept(mut call: Call, always_batch: bool) -> Result<Response<Body>, ApiError> {
     let atomic = query::flag(&call.uri, "atomic")?;
     let incoming = body::read(&mut call).await?;
-    // An id that the server made may be looked up in the store.
-    let comes_back = memchr::memmem::find(&incoming.bytes, b"\"evt_").is_some();
-    let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES || comes_back;
+    let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
+    let slow = large || may_come_back(&call.headers, &incoming.bytes);
     let job = move || submit(&call, incoming, Options { always_batch, atomic });
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
-    let submitted = if large {
+    let submitted = if slow {
         tokio::task::spawn_blocking(job).await.map_err(ApiError::internal)?
     } else {
         job()
     }?;
     submitted.answer().await
+}
+
+/// Whether there may be an id that the server made, which is looked up in the store: as it is, with an
+/// ASCII character escaped, or in a header.
+fn may_come_back(headers: &HeaderMap, body: &[u8]) -> bool {
+    let has = |what: &[u8]| memchr::memmem::find(body, what).is_some();
+    has(b"\"evt_") || has(b"\\u00") || headers.contains_key("ce-id")
 }
 
 #[derive(Clone, Copy)]
