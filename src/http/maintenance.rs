@@ -185,10 +185,12 @@ impl From<PruneError> for ApiError {
         match error {
             PruneError::Busy => Self::unavailable("busy", error),
             PruneError::Stopping => Self::unavailable("stopping", error),
-            PruneError::Unstored | PruneError::Store(_) => {
+            PruneError::Unstored(_) | PruneError::Store(_) => {
                 Self::unavailable("store_unavailable", error)
             }
-            PruneError::Journal(_) | PruneError::Snapshot(_) => Self::internal(error),
+            PruneError::Panicked | PruneError::Journal(_) | PruneError::Snapshot(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

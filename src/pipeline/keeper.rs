@@ -57,11 +57,14 @@ pub enum PruneError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// It ended with a panic.
+    #[error("it ended with a panic: the log says where")]
+    Panicked,
     /// The snapshot could not be stored.
     #[error(
-        "the metrics could not be stored, so that a restart may need what is to be forgotten; the log says why"
+        "the metrics could not be stored, so that a restart may need what is to be forgotten: {0}"
     )]
-    Unstored,
+    Unstored(#[source] StoreError),
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] QueryError),
@@ -297,16 +300,10 @@ impl Pipeline {
     ///
     /// It could not be stored, or the server is stopping.
     pub async fn snapshot(&self) -> Result<Reach, PruneError> {
-        let _one_at_a_time = self.inner.reloading.lock().await;
-        let before = self.blocking(Self::reach).await?;
         let (reply, done) = oneshot::channel();
-        // To put the rules in force that are in force stores a snapshot, and changes nothing.
-        self.order(Command::UseRules(self.rules(), reply)).await;
-        done.await.map_err(|_| PruneError::Stopping)?;
-        match self.blocking(Self::reach).await? {
-            Some(it) if before.is_none_or(|before| before.generation < it.generation) => Ok(it),
-            _ => Err(PruneError::Unstored),
-        }
+        self.order(Command::Snapshot(reply)).await;
+        done.await.map_err(|_| PruneError::Stopping)?.map_err(PruneError::Unstored)?;
+        self.blocking(Self::reach).await?.ok_or(PruneError::Stopping)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -314,9 +311,10 @@ impl Pipeline {
         work: impl FnOnce(&Self) -> Result<T, PruneError> + Send + 'static,
     ) -> Result<T, PruneError> {
         let pipeline = self.clone();
-        tokio::task::spawn_blocking(move || work(&pipeline))
-            .await
-            .unwrap_or(Err(PruneError::Stopping))
+        let done = tokio::task::spawn_blocking(move || work(&pipeline)).await;
+        done.unwrap_or_else(|it| {
+            Err(if it.is_panic() { PruneError::Panicked } else { PruneError::Stopping })
+        })
     }
 }
 

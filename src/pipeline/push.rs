@@ -8,7 +8,7 @@ use crate::exposition::Kind;
 use crate::groups;
 use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View};
 use crate::push::{Family, Grouping};
-use crate::rules::{FamilyKind, RuleSet};
+use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
 use std::{
     future::Future,
@@ -226,12 +226,8 @@ impl Pushes {
         replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
         error: Option<&StoreError>,
     ) {
-        let error: Option<Arc<str>> = error.map(|it| it.to_string().into());
         let answer = |(reply, pushed)| -> Answer<Reply> {
-            match &error {
-                Some(error) => (reply, Err(SubmitError::Store(Arc::clone(error)))),
-                None => (reply, Ok(pushed)),
-            }
+            (reply, error.map_or(Ok(pushed), |it| Err(SubmitError::from(it))))
         };
         self.answers.send(replies.into_iter().map(answer).collect());
     }
@@ -240,15 +236,10 @@ impl Pushes {
 /// The families that `rules` and the process bring to the page.
 fn foreign(rules: &RuleSet) -> Foreign {
     let rules = rules.families().iter().map(|it| {
-        let kind = match it.kind {
-            FamilyKind::Counter => Kind::Counter,
-            FamilyKind::Gauge | FamilyKind::SpanGauge(..) => Kind::Gauge,
-            FamilyKind::Histogram(_) => Kind::Histogram,
-        };
         // Every pushed series has a job, so that only a family with that label can have the same.
         let labels =
             if it.labels.iter().any(|it| it == "job") { it.labels.clone() } else { Vec::new() };
-        (it.name.clone(), (kind, labels))
+        (it.name.clone(), (it.kind.exposed(), labels))
     });
     let process = PROCESS.map(|(name, kind)| (name.to_owned(), (kind, Vec::new())));
     rules.chain(process).collect()

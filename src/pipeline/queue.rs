@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::journal::{BLOCK_EVENTS, IdKey, Segment};
 use crate::metrics::Part;
 use crate::rules::{RuleSet, Updates};
+use crate::store::StoreError;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -28,6 +29,7 @@ pub(super) enum Command {
     Append(Box<Append>),
     Push(Box<Pushing>),
     UseRules(Arc<RuleSet>, oneshot::Sender<()>),
+    Snapshot(oneshot::Sender<Result<(), StoreError>>),
     StoreMark(i64, oneshot::Sender<()>),
     Swap(Swap),
     Stop,

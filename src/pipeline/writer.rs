@@ -207,12 +207,7 @@ impl Writer {
 
     fn finish(&mut self, commands: &mpsc::Receiver<Command>) -> bool {
         while let Ok(command) = commands.try_recv() {
-            match command {
-                Command::Append(it) => self.commit(vec![*it], Vec::new()),
-                other => {
-                    self.obey(other);
-                }
-            }
+            self.obey(command);
         }
         false
     }
@@ -226,6 +221,9 @@ impl Writer {
                 // From here on a replay must use the new rules.
                 self.snapshot();
                 let _ = reply.send(());
+            }
+            Command::Snapshot(reply) => {
+                let _ = reply.send(self.try_snapshot());
             }
             Command::StoreMark(mark_ms, reply) => {
                 if let Err(error) = self.store_mark(mark_ms) {
