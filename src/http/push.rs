@@ -128,6 +128,7 @@ fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
         Encoding::Snappy => "snappy: corrupt input",
         Encoding::Zstd => "zstd: corrupt input",
         Encoding::Deflate => "deflate: corrupt input",
+        Encoding::Brotli => "brotli: corrupt input",
     }
 }
 
