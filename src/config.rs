@@ -4,6 +4,7 @@
 //! `config show` all follow from it. Of two sources the stronger wins: flag, environment, file, default. The
 //! environment is passed in, so that nothing but the command line reads the real one.
 
+mod jobs;
 mod keys;
 mod load;
 mod node;

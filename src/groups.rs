@@ -15,18 +15,24 @@ mod check;
 mod encode;
 mod group;
 mod index;
+mod jobs;
+mod limits;
 mod own;
 mod page;
 mod prepare;
 mod reject;
+mod remove;
 mod series;
 mod stored;
 
 pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
+pub use jobs::{JobLimit, JobLimits, JobRule, Jobs, Limit};
+pub use limits::Exceeded;
 pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
+pub use remove::Selection;
 pub use series::{Sample, Samples};
 pub use stored::{LoadError, verify, version};
 
@@ -45,11 +51,13 @@ use std::{
 };
 
 /// How pushes are judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Whether a push that disagrees with what is stored is rejected. If not, it is taken, and what disagrees
     /// is left out of the page. Default true.
     pub check: bool,
+    /// What jobs may have. Default as much as there is.
+    pub jobs: Jobs,
 }
 
 /// What a push does to its group.
@@ -99,7 +107,7 @@ struct Shared {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { check: true }
+        Self { check: true, jobs: Jobs::default() }
     }
 }
 
@@ -166,8 +174,8 @@ impl View {
 
     /// How pushes are judged.
     #[must_use]
-    pub fn config(&self) -> Config {
-        self.shared.config
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// Counts changes: a page that was rendered at this count is not stale.

@@ -89,6 +89,8 @@ pub struct Push {
     pub limits: crate::push::Limits,
     /// Whether pushes are answered 202, as the Pushgateway does when it does not check them. Default no.
     pub unchecked: bool,
+    /// Whether text bodies may have the line ends of Windows, and none at the end. Default no.
+    pub lenient: bool,
     /// Where scrapes go. Default `/metrics`.
     pub telemetry_path: String,
     /// What stands before every path. Default nothing.
@@ -182,6 +184,7 @@ impl Default for Push {
             paths: crate::push::Options::default(),
             limits: crate::push::Limits::default(),
             unchecked: false,
+            lenient: false,
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             admin_api: false,

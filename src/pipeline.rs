@@ -26,7 +26,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
-pub use push::Pushed;
+pub use push::{Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use retention::{Class, ParseClassError, Retention, Wanted};
@@ -251,7 +251,7 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
+        let pushes = push::Pushes::open(store, config.groups.clone(), (random(24), random(32)))?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(

@@ -186,6 +186,31 @@ pub const KEYS: &[Key] = &[
         Some("--push.enable-utf8-names"),
         "Whether the paths and text bodies of pushes may have names of any UTF-8; protobuf bodies always may."
     ),
+    key!(
+        push.lenient,
+        None,
+        "Whether text bodies of pushes may have the line ends of Windows, and a last line without one."
+    ),
+    key!(
+        push.jobs,
+        None,
+        "What holds for the jobs of a pattern: `match`, a glob over their names, and `max_groups`, `max_series`, `max_body_bytes`. Of several entries that match a job and say something, the first counts."
+    ),
+    key!(
+        push.max_groups_per_job,
+        None,
+        "Groups that a job may have; a push that would make another is answered 429. `0` or `off`: no bound."
+    ),
+    key!(
+        push.max_series_per_job,
+        None,
+        "Series of all groups of a job; a push that would make more is answered 413. `0` or `off`: no bound."
+    ),
+    key!(
+        push.max_body_bytes,
+        None,
+        "Bytes of the body of one push, after decompression; more is answered 413. `0` or `off`: `limits.body_bytes` alone."
+    ),
     key!(web.telemetry_path, Some("--web.telemetry-path"), "Where scrapes go."),
     key!(
         web.route_prefix,

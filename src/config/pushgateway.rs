@@ -1,8 +1,12 @@
 //! The settings of the Pushgateway, under its names.
 
+use super::jobs::{Count, JobList};
 use super::node::Node;
+use super::retention::Bound;
 use super::settings::Settings;
 use super::value::{Context, Fault, Value};
+use crate::groups;
+use crate::groups::JobLimits;
 use crate::http;
 use crate::push;
 
@@ -14,6 +18,16 @@ pub struct Push {
     pub disable_consistency_check: bool,
     /// Whether paths and text bodies may have names of any UTF-8. Protobuf always may.
     pub enable_utf8_names: bool,
+    /// Whether text bodies may have the line ends of Windows, and none at the end.
+    pub lenient: bool,
+    /// What holds for the jobs of patterns.
+    pub jobs: JobList,
+    /// Groups that a job may have.
+    pub max_groups_per_job: Count,
+    /// Series that a job may have.
+    pub max_series_per_job: Count,
+    /// Bytes of the body of one push.
+    pub max_body_bytes: Bound,
 }
 
 /// Where the paths are, and which of them work.
@@ -98,11 +112,22 @@ pub(super) fn flags(settings: &Settings) -> [(String, String); 14] {
     .map(|(name, value)| (name.to_owned(), value))
 }
 
+/// What of this concerns the groups.
+pub(super) fn groups(push: &Push) -> groups::Config {
+    let limits = JobLimits {
+        groups: Some(push.max_groups_per_job.get()),
+        series: Some(push.max_series_per_job.get()),
+        body_bytes: Some(push.max_body_bytes.get()),
+    };
+    groups::Config { check: !push.disable_consistency_check, jobs: push.jobs.jobs(limits) }
+}
+
 /// What of this concerns the HTTP surface.
 pub(super) fn http(push: &Push, web: &Web) -> http::Push {
     http::Push {
         paths: push::Options { utf8: push.enable_utf8_names },
         unchecked: push.disable_consistency_check,
+        lenient: push.lenient,
         telemetry_path: web.telemetry_path.0.clone(),
         route_prefix: web.route_prefix.0.clone(),
         admin_api: web.enable_admin_api,

@@ -33,10 +33,17 @@ pub struct Write {
 
 /// What a change undid.
 #[derive(Debug)]
-pub struct Undo(Vec<Before>);
+pub struct Undo(pub(super) Vec<Before>);
 
 /// The key of a group, and what it was.
-type Before = (Arc<[u8]>, Option<Arc<Group>>);
+pub(super) type Before = (Arc<[u8]>, Option<Arc<Group>>);
+
+impl Undo {
+    /// The groups that changed, as they were; of a removal those that are gone.
+    pub fn before(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.0.iter().filter_map(|it| it.1.as_ref())
+    }
+}
 
 impl Groups {
     /// Applies `push`, which came at `now`. Atomic: it is taken whole, or nothing changes but the time of the
@@ -45,6 +52,10 @@ impl Groups {
         let old = self.view.by_key(&push.key);
         if push.op == Op::Delete {
             return self.remove(old.into_iter().collect());
+        }
+        if let Some(it) = self.exceeded(&push, old.as_deref()) {
+            self.view.shared.own.limited(it.limit);
+            return self.reject(&push, old, it.into(), now);
         }
         let mut errors = push.errors.clone();
         if errors.is_empty() && self.view.shared.config.check {
@@ -56,19 +67,13 @@ impl Groups {
             errors.push("the group would be larger than 4 GiB".to_owned());
         }
         if !errors.is_empty() {
-            return self.reject(&push, old, errors, now);
+            return self.reject(&push, old, Rejected::invalid(errors), now);
         }
         self.version += 1;
         let group = self.merged(push, old.as_deref(), now);
         let write = stored::group(&group);
         self.view.shared.own.stored();
         Outcome { result: Ok(()), writes: vec![write], undo: self.put(old, group) }
-    }
-
-    /// Removes all groups.
-    pub fn wipe(&mut self) -> Outcome {
-        let all = self.view.groups();
-        self.remove(all)
     }
 
     /// Takes back what was applied last.
@@ -96,20 +101,6 @@ impl Groups {
         }
     }
 
-    fn remove(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
-        self.version += 1;
-        let mut res = Outcome { result: Ok(()), writes: Vec::new(), undo: Undo(Vec::new()) };
-        for it in groups {
-            self.view.lock().remove(&*it.key);
-            self.index.replace(Some(&it), None);
-            res.writes.extend(stored::removal(&it, self.version));
-            res.undo.0.push((Arc::clone(&it.key), Some(it)));
-        }
-        self.changed();
-        self.view.shared.own.deleted();
-        res
-    }
-
     fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
         self.index.replace(old.as_deref(), Some(&new));
         let key = Arc::clone(&new.key);
@@ -118,17 +109,18 @@ impl Groups {
         Undo(vec![(key, old)])
     }
 
-    /// Notes the failure; a new group only if nobody else has its labels.
+    /// Notes the failure; a new group only if nobody else has its labels, and never beyond a limit.
     fn reject(
         &mut self,
         push: &Push,
         old: Option<Arc<Group>>,
-        errors: Vec<String>,
+        rejected: Rejected,
         now: Time,
     ) -> Outcome {
         self.view.shared.own.rejected();
-        let result = Err(Rejected::new(errors));
-        if old.is_none() && self.index.has(push.hash) {
+        let limited = matches!(rejected, Rejected::Limit(_));
+        let result = Err(rejected);
+        if old.is_none() && (limited || self.index.has(push.hash)) {
             return Outcome { result, writes: Vec::new(), undo: Undo(Vec::new()) };
         }
         self.version += 1;

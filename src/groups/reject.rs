@@ -1,6 +1,7 @@
 //! Why a push is rejected, in the words of the Pushgateway. Clients match what stands before the first
 //! colon; the rest is for people.
 
+use super::limits::Exceeded;
 use crate::exposition;
 use crate::exposition::Kind;
 use crate::labels;
@@ -17,16 +18,22 @@ pub(super) const TWICE: &str = "was collected before with the same name and labe
 
 /// Why a push was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
-pub struct Rejected(pub(super) String);
+pub enum Rejected {
+    /// It is wrong, or disagrees with what is there.
+    #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
+    Invalid(String),
+    /// Its job would have more than it may.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
+}
 
 impl Rejected {
-    pub(super) fn new(mut errors: Vec<String>) -> Self {
+    pub(super) fn invalid(mut errors: Vec<String>) -> Self {
         if errors.len() == 1 {
-            return Self(errors.pop().unwrap_or_default());
+            return Self::Invalid(errors.pop().unwrap_or_default());
         }
         errors.truncate(MAX_ERRORS);
-        Self(format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* ")))
+        Self::Invalid(format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* ")))
     }
 }
 

@@ -76,14 +76,15 @@ pub(super) fn failure(it: &Group) -> Write {
     Write { key: key(FAILURE, &it.key), value: Some(codec::seal(VERSION, &out.into_inner())) }
 }
 
-/// No group any more, as of `version`.
-pub(super) fn removal(it: &Group, version: u64) -> [Write; 3] {
+/// No group any more; [`removed`] goes with it.
+pub(super) fn removal(it: &Group) -> [Write; 2] {
+    [GROUP, FAILURE].map(|prefix| Write { key: key(prefix, &it.key), value: None })
+}
+
+/// Groups were removed, as of `version`.
+pub(super) fn removed(version: u64) -> Write {
     let version = codec::seal(VERSION, &version.to_le_bytes());
-    [
-        Write { key: key(GROUP, &it.key), value: None },
-        Write { key: key(FAILURE, &it.key), value: None },
-        Write { key: REMOVED.to_vec(), value: Some(version) },
-    ]
+    Write { key: REMOVED.to_vec(), value: Some(version) }
 }
 
 /// The version of an after-image, which is larger in a later one. `None` if it is none.

@@ -1,5 +1,6 @@
 //! The engine without the pipeline: bodies in, pages out.
 
+mod limits;
 mod model;
 mod quarantine;
 mod rules;
@@ -71,7 +72,7 @@ impl World {
 
     /// The same groups, as another process would find them.
     fn reload(&mut self) {
-        let config = self.groups.view().config();
+        let config = self.groups.view().config().clone();
         self.groups = Groups::load(&self.table, config, (3, 4)).unwrap();
     }
 

@@ -6,13 +6,13 @@ use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;
 use crate::exposition::Kind;
 use crate::groups;
-use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View};
+use crate::groups::{Foreign, Group, Groups, Op, Push, Rejected, Selection, Undo, View};
 use crate::push::{Family, Grouping};
 use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
 use std::{
     future::Future,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
 };
 use tokio::sync::oneshot;
 
@@ -51,8 +51,13 @@ pub(super) struct Pushing {
 #[derive(Debug)]
 enum What {
     Push(Push),
+    /// Removes the groups of a selection, and says which those were.
+    Remove(Selection, Arc<OnceLock<Removed>>),
     Wipe,
 }
+
+/// Groups that are gone, as they were.
+pub type Removed = Vec<Arc<Group>>;
 
 /// The groups, and where they are stored: the writer's side.
 #[derive(Debug)]
@@ -120,6 +125,26 @@ impl Pipeline {
             self.queue_push(What::Push(push), size, received)
         };
         async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)) }
+    }
+
+    /// Removes the groups of `selection`, all or none, as [`Self::push`] removes one. Which they are is
+    /// decided when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn remove_groups(
+        &self,
+        selection: Selection,
+    ) -> impl Future<Output = Result<Removed, SubmitError>> + Send + use<> {
+        let removed = Arc::default();
+        let what = What::Remove(selection, Arc::clone(&removed));
+        let waiting = self.queue_push(what, 0, now());
+        async move {
+            // A removal disagrees with nothing.
+            let _ = waiting?.await.unwrap_or(Err(SubmitError::Stopping))?;
+            Ok(removed.get().cloned().unwrap_or_default())
+        }
     }
 
     /// Removes all groups, as [`Self::push`] does one.
@@ -191,6 +216,11 @@ impl Pushes {
         for it in pushes {
             let outcome = match it.what {
                 What::Push(push) => self.groups.apply(push, it.received),
+                What::Remove(selection, removed) => {
+                    let outcome = self.groups.remove_selected(&selection);
+                    removed.get_or_init(|| outcome.undo.before().cloned().collect());
+                    outcome
+                }
                 What::Wipe => self.groups.wipe(),
             };
             for write in outcome.writes {

@@ -48,9 +48,8 @@ impl LabelSelector {
 
     /// Whether all matchers hold; `label` has the value of each label by name, `None` if it is absent.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
-        let holds = |it: &Matcher| {
-            it.test.holds(&label(&it.name).map_or(Text::Missing, Text::borrowed))
-        };
+        let holds =
+            |it: &Matcher| it.test.holds(&label(&it.name).map_or(Text::Missing, Text::borrowed));
         self.matchers.iter().all(holds)
     }
 }
