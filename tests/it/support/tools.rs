@@ -31,7 +31,10 @@ pub(crate) fn prom_client() -> Option<(PathBuf, PathBuf)> {
 /// A Ruby that has a client that pushes, or `None` after saying that the test is skipped.
 pub(crate) fn ruby_client() -> Option<PathBuf> {
     let has = |it: &PathBuf| succeeds(it, &["-e", "require 'prometheus/client/push'"]);
-    required("ruby with prometheus/client (scripts/test.sh sets it up)", on_path("ruby").filter(has))
+    required(
+        "ruby with prometheus/client (scripts/test.sh sets it up)",
+        on_path("ruby").filter(has),
+    )
 }
 
 /// A compiler that has prometheus-cpp, or `None` after saying that the test is skipped.
