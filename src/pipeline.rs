@@ -251,7 +251,7 @@ impl Pipeline {
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
+        let pushes = push::Pushes::open(store, config.groups.clone(), (random(24), random(32)))?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(

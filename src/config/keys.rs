@@ -186,6 +186,22 @@ pub const KEYS: &[Key] = &[
         Some("--push.enable-utf8-names"),
         "Whether the paths and text bodies of pushes may have names of any UTF-8; protobuf bodies always may."
     ),
+    key!(
+        push.jobs,
+        None,
+        "What holds for the pushes of some jobs: a list of `match` (a glob over job names), `mode` (`replace`, `sum`) and `gauges` (`last`, `sum`, `min`, `max`); of the entries that match and say something the first counts."
+    ),
+    key!(
+        push.idempotency_window,
+        None,
+        "How long the `Idempotency-Key` of a push is remembered, so that a retry counts once."
+    ),
+    key!(
+        push.idempotency_keys,
+        None,
+        "Keys that are remembered; beyond it the oldest are forgotten early."
+    ),
+    key!(push.idempotency_keys_per_group, None, "The same for the keys of one group."),
     key!(web.telemetry_path, Some("--web.telemetry-path"), "Where scrapes go."),
     key!(
         web.route_prefix,

@@ -1,19 +1,30 @@
 //! The settings of the Pushgateway, under its names.
 
+use super::jobs::JobRule;
 use super::node::Node;
 use super::settings::Settings;
 use super::value::{Context, Fault, Value};
+use crate::groups;
 use crate::http;
 use crate::push;
+use std::time::Duration;
 
 /// How pushes are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
     /// Whether pushes are not compared with what is there, and answered 202. What is inconsistent is left
     /// out of the page.
     pub disable_consistency_check: bool,
     /// Whether paths and text bodies may have names of any UTF-8. Protobuf always may.
     pub enable_utf8_names: bool,
+    /// What is said about some jobs.
+    pub jobs: Vec<JobRule>,
+    /// How long an `Idempotency-Key` is remembered.
+    pub idempotency_window: Duration,
+    /// How many of them, of all groups.
+    pub idempotency_keys: usize,
+    /// And of one group.
+    pub idempotency_keys_per_group: usize,
 }
 
 /// Where the paths are, and which of them work.
@@ -36,6 +47,35 @@ pub struct TelemetryPath(pub String);
 /// What stands before every path: nothing, or it begins with a slash and does not end with one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(pub String);
+
+impl Default for Push {
+    fn default() -> Self {
+        let groups::RetryConfig { window, keys, keys_per_group } = groups::RetryConfig::default();
+        Self {
+            disable_consistency_check: false,
+            enable_utf8_names: false,
+            jobs: Vec::new(),
+            idempotency_window: window,
+            idempotency_keys: keys,
+            idempotency_keys_per_group: keys_per_group,
+        }
+    }
+}
+
+impl Push {
+    /// What of this concerns the groups.
+    pub(super) fn groups(&self) -> groups::Config {
+        groups::Config {
+            check: !self.disable_consistency_check,
+            jobs: groups::Jobs { rules: self.jobs.iter().filter_map(JobRule::compile).collect() },
+            retries: groups::RetryConfig {
+                window: self.idempotency_window,
+                keys: self.idempotency_keys,
+                keys_per_group: self.idempotency_keys_per_group,
+            },
+        }
+    }
+}
 
 impl Default for TelemetryPath {
     fn default() -> Self {

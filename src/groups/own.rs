@@ -30,7 +30,7 @@ struct ReasonLabels {
 impl Default for Own {
     fn default() -> Self {
         let res = Self { pushes: Family::default(), dropped: Family::default() };
-        for result in ["stored", "rejected", "deleted"] {
+        for result in ["stored", "repeated", "rejected", "deleted"] {
             drop(res.pushes.get_or_create(&ResultLabels { result }));
         }
         res.dropped(&Dropped::default());
@@ -41,6 +41,11 @@ impl Default for Own {
 impl Own {
     pub(super) fn stored(&self) {
         self.pushes.get_or_create(&ResultLabels { result: "stored" }).inc();
+    }
+
+    /// A retry of a push that was taken already.
+    pub(super) fn repeated(&self) {
+        self.pushes.get_or_create(&ResultLabels { result: "repeated" }).inc();
     }
 
     pub(super) fn rejected(&self) {
@@ -89,6 +94,7 @@ impl Collector for Gauges {
             value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
         gauge("push_groups", "Groups of pushed metrics", self.0.len() as u64)?;
+        gauge("push_idempotency_keys", "Keys of pushes that are remembered", self.0.keys())?;
         gauge("push_failed_groups", "Groups whose last push was rejected", failed as u64)?;
         gauge(
             "push_series",

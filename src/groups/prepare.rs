@@ -2,10 +2,12 @@
 //! is done on the caller's thread.
 
 use super::Op;
+use super::add;
 use super::group;
 use super::group::Traits;
 use super::reject;
 use super::series;
+use super::terms::{Mode, Terms};
 use crate::codec::Writer;
 use crate::exposition::Kind;
 use crate::labels;
@@ -36,6 +38,9 @@ pub(super) type HashKey = (u64, u64);
 #[derive(Debug)]
 pub struct Push {
     pub(super) op: Op,
+    pub(super) mode: Mode,
+    /// The identity of its `Idempotency-Key` within the group, and a fingerprint of the push.
+    pub(super) retry: Option<([u8; 16], u64)>,
     pub(super) key: Arc<[u8]>,
     pub(super) block: Box<str>,
     pub(super) quoted: bool,
@@ -72,16 +77,22 @@ pub(super) fn is_own(name: &str) -> bool {
 impl Push {
     pub(super) fn new(
         hash_key: HashKey,
-        op: Op,
+        terms: Terms,
         grouping: &Grouping,
         mut families: Vec<Family>,
     ) -> Self {
+        let Terms { op, mode, retry } = terms;
+        let key = group::key(grouping.iter());
+        // What adds up to a group does not replace it.
+        let adds = op == Op::Put && mode != Mode::Replace;
         let mut scratch = Scratch { hash_key, ..Scratch::default() };
         scratch.merge(&[], grouping);
         let hash = scratch.hash(PUSHED);
         let mut res = Self {
-            op,
-            key: group::key(grouping.iter()),
+            op: if adds { Op::Post } else { op },
+            mode,
+            retry: retry.map(|it| (it.within(&key), it.fingerprint)),
+            key,
             block: scratch.block.as_str().into(),
             quoted: scratch.quoted,
             hash,
@@ -142,6 +153,13 @@ impl Push {
             if let Some(wrong) = wrong.or_else(|| again.then(|| reject::TWICE.to_owned())) {
                 let it = reject::metric(&family.name, &scratch.block, &metric.value, family.kind);
                 self.error(format!("{it} {wrong}"));
+                continue;
+            }
+            if let Mode::Sum(gauges) = self.mode
+                && let Err(reason) = add::prepare(family.kind, gauges, metric)
+            {
+                let it = reject::metric(&family.name, &scratch.block, &metric.value, family.kind);
+                self.error(reject::not_added(&it, &reason));
                 continue;
             }
             traits.quoted |= scratch.quoted;

@@ -17,16 +17,25 @@ pub(super) const TWICE: &str = "was collected before with the same name and labe
 
 /// Why a push was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
-pub struct Rejected(pub(super) String);
+pub enum Rejected {
+    /// It is wrong, or disagrees with what is there.
+    #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
+    Invalid(String),
+    /// Its `Idempotency-Key` came with another push to the same group, which was taken. Nothing changed.
+    #[error(
+        "the Idempotency-Key was used for another push to this group: send a new key with a new push, and the same push with the same key"
+    )]
+    KeyReused,
+}
 
 impl Rejected {
-    pub(super) fn new(mut errors: Vec<String>) -> Self {
+    pub(super) fn invalid(mut errors: Vec<String>) -> Self {
         if errors.len() == 1 {
-            return Self(errors.pop().unwrap_or_default());
+            return Self::Invalid(errors.pop().unwrap_or_default());
         }
         errors.truncate(MAX_ERRORS);
-        Self(format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* ")))
+        let errors = format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* "));
+        Self::Invalid(errors)
     }
 }
 
@@ -48,6 +57,11 @@ pub(super) fn own(name: &str) -> String {
 pub(super) fn other_type(name: &str, found: Kind, expected: Kind) -> String {
     let (found, expected) = (kind(found), kind(expected));
     format!("gathered metric family {name} has type {found} but should have {expected}")
+}
+
+/// `metric`, as [`metric`] writes it, cannot be added to others.
+pub(super) fn not_added(metric: &str, reason: &str) -> String {
+    format!("{metric} cannot be added up: {reason}")
 }
 
 /// `collected metric "m" { label:{name:"job"  value:"j"}  gauge:{value:1}}`.

@@ -6,6 +6,8 @@ use super::group;
 use super::group::{Content, Group, Part, Traits};
 use super::index;
 use super::index::Index;
+use super::retries;
+use super::retries::{Id, Known, RETRY};
 use super::series::Samples;
 use crate::codec;
 use crate::codec::DecodeError;
@@ -39,6 +41,14 @@ pub enum LoadError {
     Damaged {
         /// The group's labels.
         labels: String,
+        /// What is wrong.
+        reason: DecodeError,
+    },
+    /// What is remembered of an `Idempotency-Key` is not what was written.
+    #[error(
+        "what is remembered of a push with an Idempotency-Key is damaged: {reason}; nothing was changed: restore a backup of the data directory"
+    )]
+    DamagedRetry {
         /// What is wrong.
         reason: DecodeError,
     },
@@ -107,8 +117,16 @@ fn read_time(reader: &mut Reader<'_>) -> Result<Option<Time>, DecodeError> {
     Ok(Some(reader.i64()?).filter(|it| *it != i64::MIN).map(Time::from_nanos))
 }
 
-/// The groups that `table` holds, and the last version. The names are taken from `index`.
-pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64), LoadError> {
+/// What the table holds.
+pub(super) struct Loaded {
+    pub(super) groups: Vec<Group>,
+    pub(super) retries: Vec<(Id, Known)>,
+    /// The last version.
+    pub(super) version: u64,
+}
+
+/// What `table` holds. The names are taken from `index`.
+pub(super) fn load(table: &Table, index: &mut Index) -> Result<Loaded, LoadError> {
     let mut last = 0;
     if let Some(value) = table.get(REMOVED)? {
         last = version(&value).ok_or_else(|| damaged(&[], DecodeError::Checksum))?;
@@ -133,7 +151,15 @@ pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64)
         last = last.max(group.version);
         groups.push(group);
     }
-    Ok((groups, last))
+    let mut retries = Vec::new();
+    for entry in table.prefix(&[RETRY]) {
+        let (key, value) = entry?;
+        let retry = retries::read(key.get(1..).unwrap_or_default(), &value);
+        let (id, known) = retry.map_err(|reason| LoadError::DamagedRetry { reason })?;
+        last = last.max(known.version);
+        retries.push((id, known));
+    }
+    Ok(Loaded { groups, retries, version: last })
 }
 
 fn damaged(key: &[u8], reason: DecodeError) -> LoadError {
@@ -186,14 +212,19 @@ pub fn verify(key: &[u8], value: &[u8], verdict: &mut Verdict) {
     let reason = match prefix {
         GROUP => read_group(key_of_group, value, &mut Index::new((0, 0))).err(),
         FAILURE => read_failure(value).err(),
+        RETRY => retries::read(key_of_group, value).err(),
         _ if key == REMOVED && version(value).is_some() => None,
         _ => Some(DecodeError::Malformed),
     };
     let Some(reason) = reason else { return };
-    let place = format!("groups: {}", labels(key_of_group));
+    let place = match prefix {
+        RETRY => "groups: an Idempotency-Key".to_owned(),
+        _ => format!("groups: {}", labels(key_of_group)),
+    };
     let lost = match prefix {
         GROUP => "what was pushed to this group, until it is pushed again",
         FAILURE => "when a push to this group was last rejected",
+        RETRY => "that a push was taken: a retry of it would count again",
         _ => "nothing that is shown",
     };
     verdict.add(place, reason.to_string(), lost.to_owned(), vec![key.to_vec()]);

@@ -6,13 +6,14 @@ use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;
 use crate::exposition::Kind;
 use crate::groups;
-use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View};
+use crate::groups::{Foreign, Groups, Now, Push, Rejected, Terms, Undo, View};
 use crate::push::{Family, Grouping};
 use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
 use std::{
     future::Future,
     sync::{Arc, mpsc},
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
@@ -64,6 +65,8 @@ pub(super) struct Pushes {
     answers: Answers<Reply>,
     /// Whether something was stored that is not on disk yet.
     unflushed: bool,
+    /// When the process began, by both clocks.
+    began: (Time, Instant),
 }
 
 /// Pushes that were applied.
@@ -89,13 +92,13 @@ impl Pipeline {
     ///
     /// The queue is full, the server is stopping, or the store cannot be written, as for
     /// [`Self::submit`].
-    pub fn push(
+    pub fn push<T: Into<Terms>>(
         &self,
-        op: Op,
+        terms: T,
         grouping: &Grouping,
         families: Vec<Family>,
-    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
-        self.push_at(op, grouping, families, now())
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<T> {
+        self.push_at(terms, grouping, families, now())
     }
 
     /// As [`Self::push`], for a push that another server received at `received`.
@@ -103,19 +106,19 @@ impl Pipeline {
     /// # Errors
     ///
     /// As [`Self::push`].
-    pub fn push_at(
+    pub fn push_at<T: Into<Terms>>(
         &self,
-        op: Op,
+        terms: T,
         grouping: &Grouping,
         families: Vec<Family>,
         received: Time,
-    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<T> {
         let full = self.inner.queued.is_full();
         let waiting = if full {
             self.inner.own.refused();
             Err(SubmitError::Full)
         } else {
-            let push = self.inner.groups.prepare(op, grouping, families);
+            let push = self.inner.groups.prepare(terms, grouping, families);
             let size = push.size_bytes();
             self.queue_push(What::Push(push), size, received)
         };
@@ -170,8 +173,14 @@ impl Pushes {
         hash_key: (u64, u64),
     ) -> Result<Self, OpenError> {
         let table = store.table(TABLE)?;
-        let groups = Groups::load(&table, config, hash_key)?;
-        Ok(Self { groups, table, rules: None, answers: Answers::start(), unflushed: false })
+        let began = (now(), Instant::now());
+        let groups = Groups::load(&table, config, hash_key, began.0)?;
+        let answers = Answers::start();
+        Ok(Self { groups, table, rules: None, answers, unflushed: false, began })
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: now(), steady: self.began.0.saturating_add(self.began.1.elapsed()) }
     }
 
     pub(super) fn view(&self) -> View {
@@ -185,6 +194,7 @@ impl Pushes {
             self.groups.set_foreign(foreign(rules));
             self.rules = Some(Arc::clone(rules));
         }
+        self.groups.set_now(self.now());
         let mut batch = Batch::default();
         let mut undo: Vec<Undo> = Vec::with_capacity(pushes.len());
         let mut replies = Vec::with_capacity(pushes.len());
