@@ -5,6 +5,7 @@ mod control;
 mod instruments;
 mod list;
 mod plain;
+mod terms;
 
 pub(super) use control::{quit, wipe};
 pub(super) use instruments::Instruments;
@@ -19,7 +20,7 @@ use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
 use super::error::ApiError;
 use crate::event::Time;
-use crate::groups::Op;
+use crate::groups::{Op, Rejected};
 use crate::pipeline::{Pushed, SubmitError};
 use crate::push;
 use crate::push::{BodyError, Grouping, PathError};
@@ -36,12 +37,13 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let started = Instant::now();
     let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
     let received = received(&call)?;
+    let terms = terms::of(&call, &grouping)?;
     let incoming = body::read(&mut call).await?;
     let size = request_bytes(&call, incoming.bytes.len());
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
     let state = call.state.clone();
     let put = call.method == Method::PUT;
-    let job = move || submit(&call, &grouping, incoming, received);
+    let job = move || submit(&call, &grouping, incoming, (terms, received));
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
     let submitted = if large {
@@ -54,6 +56,10 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     match result? {
         Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
         Ok(()) => Ok(empty(StatusCode::OK)),
+        Err(reason @ Rejected::KeyReused) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Err(ApiError::new(status, "idempotency_key_reused", reason))
+        }
         Err(reason) => {
             tracing::warn!(%reason, "a push was rejected");
             // What nobody checks cannot be refused; the group's failure time tells.
@@ -99,7 +105,7 @@ fn submit(
     call: &Call,
     grouping: &Grouping,
     mut incoming: Incoming,
-    received: Time,
+    (terms, received): (terms::Asked, Time),
 ) -> Result<impl Future<Output = Result<Pushed, SubmitError>> + Send + use<>, ApiError> {
     let encoding = incoming.encoding;
     let compressed = incoming.bytes.clone();
@@ -114,8 +120,8 @@ fn submit(
     let content_type = call.header(header::CONTENT_TYPE);
     let limits = push::Limits { message_bytes: call.state.config.body_bytes, ..config.limits };
     let families = push::families(&incoming.bytes, content_type, config.paths.utf8, &limits)?;
-    let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
-    Ok(call.state.pipeline.push_at(op, grouping, families, received))
+    let terms = terms.into_terms(&call.method, &incoming.bytes);
+    Ok(call.state.pipeline.push_at(terms, grouping, families, received))
 }
 
 /// What the Pushgateway says about bytes that it cannot decompress.
