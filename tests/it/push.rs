@@ -4,4 +4,5 @@ mod clients;
 mod conformance;
 mod kill;
 mod real;
+mod sums;
 mod surface;
