@@ -12,6 +12,7 @@
 
 mod add;
 mod apply;
+mod blends;
 mod check;
 mod encode;
 mod group;
@@ -36,7 +37,7 @@ pub use reject::Rejected;
 pub use retries::RetryConfig;
 pub use series::{Sample, Samples};
 pub use stored::{LoadError, verify, version};
-pub use terms::{Gauges, Mode, Retry, Terms};
+pub use terms::{Blend, CLEAR_MODE, ClearMode, Mode, Retry, Terms};
 
 use crate::event::Time;
 use crate::exposition::Kind;

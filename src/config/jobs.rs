@@ -4,7 +4,7 @@ use super::node::{Kind, Node};
 use super::suggest::suggest;
 use super::value::{Context, Fault, Value, quoted, read_list, show_list};
 use crate::groups;
-use crate::groups::Gauges;
+use crate::groups::Blend;
 use crate::selector::Glob;
 
 /// What is said about the jobs of a pattern.
@@ -15,7 +15,7 @@ pub struct JobRule {
     /// Whether what is pushed is added to what is there.
     pub sum: Option<bool>,
     /// What becomes of gauges when pushes add up.
-    pub gauges: Option<Gauges>,
+    pub gauges: Option<Blend>,
 }
 
 const KEYS: [&str; 3] = ["match", "mode", "gauges"];
@@ -49,7 +49,7 @@ impl Value for Vec<JobRule> {
     fn show(&self) -> String {
         show_list(self.iter().map(|it| {
             let mode = it.sum.map(|it| if it { "sum" } else { "replace" });
-            let gauges = it.gauges.map(Gauges::as_str);
+            let gauges = it.gauges.map(Blend::as_str);
             let mut res = format!("{{match: {}", quoted(&it.pattern));
             for (name, value) in [("mode", mode), ("gauges", gauges)] {
                 if let Some(value) = value {

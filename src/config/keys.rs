@@ -192,6 +192,11 @@ pub const KEYS: &[Key] = &[
         "What holds for the pushes of some jobs: a list of `match` (a glob over job names), `mode` (`replace`, `sum`) and `gauges` (`last`, `sum`, `min`, `max`); of the entries that match and say something the first counts."
     ),
     key!(
+        push.compat,
+        None,
+        "Whose clients push: `pushgateway`; `gravel`, where `POST` adds up as labels `clearmode` say; `prom-aggregation-gateway`, where everything adds up. The latter two need no job in the path."
+    ),
+    key!(
         push.idempotency_window,
         None,
         "How long the `Idempotency-Key` of a push is remembered, so that a retry counts once."

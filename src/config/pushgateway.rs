@@ -19,6 +19,8 @@ pub struct Push {
     pub enable_utf8_names: bool,
     /// What is said about some jobs.
     pub jobs: Vec<JobRule>,
+    /// Whose clients push.
+    pub compat: http::Compat,
     /// How long an `Idempotency-Key` is remembered.
     pub idempotency_window: Duration,
     /// How many of them, of all groups.
@@ -55,6 +57,7 @@ impl Default for Push {
             disable_consistency_check: false,
             enable_utf8_names: false,
             jobs: Vec::new(),
+            compat: http::Compat::default(),
             idempotency_window: window,
             idempotency_keys: keys,
             idempotency_keys_per_group: keys_per_group,
@@ -96,6 +99,24 @@ impl Value for TelemetryPath {
 
     fn show(&self) -> String {
         self.0.clone()
+    }
+}
+
+const COMPATS: [(&str, http::Compat); 3] = [
+    ("pushgateway", http::Compat::Pushgateway),
+    ("gravel", http::Compat::Gravel),
+    ("prom-aggregation-gateway", http::Compat::PromAggregationGateway),
+];
+
+impl Value for http::Compat {
+    fn read(node: &Node, _: &Context<'_>) -> Result<Self, Vec<Fault>> {
+        node.parse_as("pushgateway, gravel or prom-aggregation-gateway", |it| {
+            COMPATS.iter().find(|(name, _)| *name == it).map(|it| it.1)
+        })
+    }
+
+    fn show(&self) -> String {
+        COMPATS.iter().find(|it| it.1 == *self).map_or("", |it| it.0).to_owned()
     }
 }
 
@@ -143,6 +164,7 @@ pub(super) fn http(push: &Push, web: &Web) -> http::Push {
     http::Push {
         paths: push::Options { utf8: push.enable_utf8_names },
         unchecked: push.disable_consistency_check,
+        compat: push.compat,
         telemetry_path: web.telemetry_path.0.clone(),
         route_prefix: web.route_prefix.0.clone(),
         admin_api: web.enable_admin_api,

@@ -6,7 +6,7 @@
 mod histogram;
 mod native;
 
-use super::terms::Gauges;
+use super::terms::Blend;
 use crate::exposition::Kind;
 use crate::push::{Metric, Summary, Value};
 
@@ -15,13 +15,13 @@ use crate::push::{Metric, Summary, Value};
 /// # Errors
 ///
 /// It cannot: what is wrong with it, to follow "cannot be added up: ".
-pub(super) fn prepare(kind: Kind, gauges: Gauges, metric: &mut Metric) -> Result<(), String> {
+pub(super) fn prepare(kind: Kind, how: Blend, metric: &mut Metric) -> Result<(), String> {
     match &mut metric.value {
-        Value::Summary(it) => it.quantiles.clear(),
-        Value::Histogram(it) => histogram::sort(it),
-        Value::Number(_) | Value::Mismatch => {}
+        Value::Summary(it) if how != Blend::Last => it.quantiles.clear(),
+        Value::Histogram(it) if how != Blend::Last => histogram::sort(it),
+        _ => {}
     }
-    check(kind, gauges, &metric.value)
+    check(kind, how, &metric.value)
 }
 
 /// Whether `value` can be added to others.
@@ -29,15 +29,14 @@ pub(super) fn prepare(kind: Kind, gauges: Gauges, metric: &mut Metric) -> Result
 /// # Errors
 ///
 /// What is wrong with it.
-pub(super) fn check(kind: Kind, gauges: Gauges, value: &Value) -> Result<(), String> {
-    let how = how(kind, gauges);
+pub(super) fn check(kind: Kind, how: Blend, value: &Value) -> Result<(), String> {
     match value {
+        _ if how == Blend::Last => Ok(()),
         Value::Number(it) => number(kind, how, *it),
         Value::Summary(it) => finite("its sum", it.sum).map(|_| ()),
-        Value::Histogram(_) if matches!(how, Gauges::Min | Gauges::Max) => {
+        Value::Histogram(_) if how != Blend::Sum => {
             Err(format!("a gauge histogram has no {}", how.as_str()))
         }
-        Value::Histogram(_) if how == Gauges::Last => Ok(()),
         Value::Histogram(it) => histogram::check(it),
         Value::Mismatch => Err("it has no value".to_owned()),
     }
@@ -48,16 +47,15 @@ pub(super) fn check(kind: Kind, gauges: Gauges, value: &Value) -> Result<(), Str
 /// # Errors
 ///
 /// They do not fit together, or the result is not finite.
-pub(super) fn values(kind: Kind, gauges: Gauges, old: Value, new: Value) -> Result<Value, String> {
-    let how = how(kind, gauges);
-    if how == Gauges::Last {
+pub(super) fn values(how: Blend, old: Value, new: Value) -> Result<Value, String> {
+    if how == Blend::Last {
         return Ok(new);
     }
     match (old, new) {
         (Value::Number(a), Value::Number(b)) => match how {
-            Gauges::Min => Ok(Value::Number(a.min(b))),
-            Gauges::Max => Ok(Value::Number(a.max(b))),
-            Gauges::Last | Gauges::Sum => sum("the sum", a, b).map(Value::Number),
+            Blend::Min => Ok(Value::Number(a.min(b))),
+            Blend::Max => Ok(Value::Number(a.max(b))),
+            Blend::Last | Blend::Sum => sum("the sum", a, b).map(Value::Number),
         },
         (Value::Summary(a), Value::Summary(b)) => {
             let count = a.count.checked_add(b.count).ok_or("its count would be too large")?;
@@ -71,23 +69,22 @@ pub(super) fn values(kind: Kind, gauges: Gauges, old: Value, new: Value) -> Resu
     }
 }
 
-fn how(kind: Kind, gauges: Gauges) -> Gauges {
+/// What becomes of two values of this type, where `gauges` is said of gauges.
+pub(super) fn how(kind: Kind, gauges: Blend) -> Blend {
     match kind {
-        Kind::Counter | Kind::Summary | Kind::Histogram => Gauges::Sum,
+        Kind::Counter | Kind::Summary | Kind::Histogram => Blend::Sum,
         Kind::Gauge | Kind::Untyped | Kind::GaugeHistogram | Kind::Info | Kind::StateSet => gauges,
     }
 }
 
-fn number(kind: Kind, how: Gauges, value: f64) -> Result<(), String> {
-    match how {
-        Gauges::Last => Ok(()),
-        Gauges::Min | Gauges::Max if value.is_nan() => Err("it is NaN".to_owned()),
-        Gauges::Min | Gauges::Max => Ok(()),
-        Gauges::Sum if kind == Kind::Counter && value < 0.0 => {
-            Err(format!("a counter cannot go down by {}", -value))
-        }
-        Gauges::Sum => finite("it", value).map(|_| ()),
+fn number(kind: Kind, how: Blend, value: f64) -> Result<(), String> {
+    if how == Blend::Sum && kind == Kind::Counter && value < 0.0 {
+        return Err(format!("a counter cannot go down by {}", -value));
     }
+    if how != Blend::Sum && !value.is_nan() {
+        return Ok(());
+    }
+    finite("it", value).map(|_| ())
 }
 
 /// `value`, which must be finite.

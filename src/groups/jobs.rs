@@ -1,6 +1,6 @@
 //! What is said about jobs: the settings for those whose names match a pattern.
 
-use super::terms::{Gauges, Mode};
+use super::terms::{Blend, Mode};
 use crate::selector::Glob;
 
 /// What is said about the jobs of a pattern. `None` where nothing is.
@@ -11,7 +11,7 @@ pub struct JobRule {
     /// Whether what is pushed is added to what is there, unless a push says otherwise.
     pub sum: Option<bool>,
     /// What becomes of gauges when pushes add up, unless a push says otherwise.
-    pub gauges: Option<Gauges>,
+    pub gauges: Option<Blend>,
 }
 
 /// The settings about jobs. The default says nothing.
@@ -24,18 +24,16 @@ pub struct Jobs {
 // === impl Jobs ===
 
 impl Jobs {
-    /// How pushes of the job meet what is there.
+    /// How pushes of the job meet what is there, if a rule says it.
     #[must_use]
-    pub fn mode(&self, job: &str) -> Mode {
-        match self.said(job, |it| it.sum) {
-            Some(true) => Mode::Sum(self.gauges(job)),
-            Some(false) | None => Mode::Replace,
-        }
+    pub fn mode(&self, job: &str) -> Option<Mode> {
+        let sum = self.said(job, |it| it.sum)?;
+        Some(if sum { Mode::Sum(self.gauges(job)) } else { Mode::Replace })
     }
 
     /// What becomes of the job's gauges when pushes add up.
     #[must_use]
-    pub fn gauges(&self, job: &str) -> Gauges {
+    pub fn gauges(&self, job: &str) -> Blend {
         self.said(job, |it| it.gauges).unwrap_or_default()
     }
 
@@ -55,13 +53,13 @@ mod tests {
             JobRule { pattern, sum, gauges }
         };
         let rules = vec![
-            rule("ci-*", None, Some(Gauges::Max)),
-            rule("ci-one", Some(false), Some(Gauges::Min)),
+            rule("ci-*", None, Some(Blend::Max)),
+            rule("ci-one", Some(false), Some(Blend::Min)),
             rule("ci-*", Some(true), None),
         ];
         let jobs = Jobs { rules };
-        assert_eq!(jobs.mode("ci-two"), Mode::Sum(Gauges::Max));
-        assert_eq!((jobs.mode("ci-one"), jobs.gauges("ci-one")), (Mode::Replace, Gauges::Max));
-        assert_eq!((jobs.mode("backup"), jobs.gauges("backup")), (Mode::Replace, Gauges::Last));
+        assert_eq!(jobs.mode("ci-two"), Some(Mode::Sum(Blend::Max)));
+        assert_eq!((jobs.mode("ci-one"), jobs.gauges("ci-one")), (Some(Mode::Replace), Blend::Max));
+        assert_eq!((jobs.mode("backup"), jobs.gauges("backup")), (None, Blend::Last));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Op;
 use super::add;
+use super::blends::Blends;
 use super::group;
 use super::group::Traits;
 use super::reject;
@@ -62,6 +63,8 @@ pub(super) struct NewPart {
     pub(super) help: String,
     pub(super) kind: Kind,
     pub(super) traits: Traits,
+    /// What becomes of its metrics and those that are there; nothing if it takes the place of the family.
+    pub(super) blends: Option<Blends>,
     /// Its metrics in the data.
     pub(super) bytes: Range<usize>,
     /// Its hashes.
@@ -137,6 +140,10 @@ impl Push {
             self.error(reject::own(&family.name));
             return;
         }
+        let blends = match Blends::take(self.mode, family) {
+            Ok(it) => it,
+            Err(reason) => return self.error(reason),
+        };
         let rich = family.metrics.iter().any(series::is_rich);
         let mut traits = Traits { rich, ..Traits::default() };
         let (start, first) = (writer.len(), self.hashes.len());
@@ -155,8 +162,8 @@ impl Push {
                 self.error(format!("{it} {wrong}"));
                 continue;
             }
-            if let Mode::Sum(gauges) = self.mode
-                && let Err(reason) = add::prepare(family.kind, gauges, metric)
+            if let Some(how) = blends.as_ref().map(|it| it.of(self.hashes.len() - first))
+                && let Err(reason) = add::prepare(family.kind, how, metric)
             {
                 let it = reject::metric(&family.name, &scratch.block, &metric.value, family.kind);
                 self.error(reject::not_added(&it, &reason));
@@ -173,6 +180,7 @@ impl Push {
             help: std::mem::take(&mut family.help),
             kind: family.kind,
             traits,
+            blends,
             bytes: start..writer.len(),
             hashes: first..self.hashes.len(),
         });

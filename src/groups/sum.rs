@@ -7,7 +7,7 @@ use super::prepare::{NewPart, Push};
 use super::reject;
 use super::series;
 use super::series::{Sample, Samples};
-use super::terms::{Gauges, Mode};
+use super::terms::{Blend, Mode};
 use crate::codec::Writer;
 use crate::push::{Metric, Value};
 use hashbrown::HashMap;
@@ -22,13 +22,15 @@ pub(super) fn apply(
     push: &mut Push,
     before: &Content,
 ) -> Result<(), Vec<String>> {
-    let Mode::Sum(gauges) = push.mode else { return Ok(()) };
-    let mut sum = Sum { gauges, out: Writer::default(), hashes: Vec::new(), errors: Vec::new() };
+    if push.mode == Mode::Replace {
+        return Ok(());
+    }
+    let mut sum = Sum::default();
     for part in &mut push.parts {
         let bytes = push.data.get(part.bytes.clone()).unwrap_or_default();
         let hashes = push.hashes.get(part.hashes.clone()).unwrap_or_default();
         let (start, first) = (sum.out.len(), sum.hashes.len());
-        match before.find(&part.name) {
+        match before.find(&part.name).filter(|_| part.blends.is_some()) {
             Some(at) => sum.family(index, (before, at), part, (bytes, hashes)),
             None => {
                 sum.out.bytes(bytes);
@@ -50,8 +52,8 @@ pub(super) fn apply(
 }
 
 /// The families of a group on their way.
+#[derive(Default)]
 struct Sum {
-    gauges: Gauges,
     out: Writer,
     hashes: Vec<u64>,
     errors: Vec<String>,
@@ -80,7 +82,9 @@ impl Sum {
         }
         inherit(part, old);
         if before.samples(at).map(|it| it.labels).eq(new.iter().map(|it| it.labels)) {
-            before.samples(at).zip(new).for_each(|(old, new)| self.add(part, old, new));
+            for (n, (old, new)) in before.samples(at).zip(new).enumerate() {
+                self.add(part, n, (old, new));
+            }
             self.hashes.extend_from_slice(hashes);
             return;
         }
@@ -89,9 +93,9 @@ impl Sum {
         let mut places: HashMap<u64, usize> = hashes.iter().copied().zip(0..).collect();
         let mut new: Vec<Option<Sample<'_>>> = new.into_iter().map(Some).collect();
         for (sample, hash) in before.samples(at).zip(&of_old) {
-            let added = places.remove(hash).and_then(|it| new.get_mut(it)?.take());
+            let added = places.remove(hash).and_then(|at| Some((at, new.get_mut(at)?.take()?)));
             match added {
-                Some(it) => self.add(part, sample, it),
+                Some((at, it)) => self.add(part, at, (sample, it)),
                 None => self.keep(part, sample),
             }
         }
@@ -104,12 +108,13 @@ impl Sum {
         }
     }
 
-    fn add(&mut self, part: &NewPart, old: Sample<'_>, new: Sample<'_>) {
-        let (kind, gauges) = (part.kind, self.gauges);
-        let stored = add::check(kind, gauges, &old.value);
+    /// Adds `new`, the metric at `at` of the push, to `old`.
+    fn add(&mut self, part: &NewPart, at: usize, (old, new): (Sample<'_>, Sample<'_>)) {
+        let how = part.blends.as_ref().map_or(Blend::Last, |it| it.of(at));
+        let stored = add::check(part.kind, how, &old.value);
         let stored =
             stored.map_err(|it| format!("what is stored does not add up, {it}: replace it first"));
-        let value = stored.and_then(|()| add::values(kind, gauges, old.value, new.value));
+        let value = stored.and_then(|()| add::values(how, old.value, new.value));
         match value {
             Ok(value) => {
                 let created_ms = match (old.created_ms, new.created_ms) {
@@ -120,7 +125,7 @@ impl Sum {
                 self.keep(part, Sample { labels: old.labels, value, created_ms, exemplar });
             }
             Err(reason) => {
-                let metric = reject::metric(&part.name, new.labels, &Value::Mismatch, kind);
+                let metric = reject::metric(&part.name, new.labels, &Value::Mismatch, part.kind);
                 self.errors.push(reject::not_added(&metric, &reason));
             }
         }

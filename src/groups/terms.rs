@@ -4,6 +4,9 @@ use super::Op;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
+/// The label of the gravel gateway.
+pub const CLEAR_MODE: &str = "clearmode";
+
 /// How a push is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -21,13 +24,28 @@ pub enum Mode {
     /// It takes its place.
     #[default]
     Replace,
-    /// It is added to it. Families that are not pushed stay, whatever the [`Op`].
-    Sum(Gauges),
+    /// It is added to it, and gauges and untyped metrics become what is said here. Families that are not pushed
+    /// stay, whatever the [`Op`].
+    Sum(Blend),
+    /// As with the gravel gateway: every metric says in a label `clearmode`, which is taken off, what becomes of it,
+    /// unless all are told the same here.
+    Labelled(Option<ClearMode>),
 }
 
-/// What becomes of two values of a gauge, or of an untyped metric, under [`Mode::Sum`].
+/// What the gravel gateway does with a metric. Without it, gauges are replaced and everything else adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClearMode {
+    /// It is added to what is there.
+    Aggregate,
+    /// It takes the place of the same series.
+    Replace,
+    /// Its family takes the place of the whole family.
+    Family,
+}
+
+/// What becomes of two values of a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Gauges {
+pub enum Blend {
     /// The one that came last.
     #[default]
     Last,
@@ -52,7 +70,48 @@ impl From<Op> for Terms {
     }
 }
 
-impl FromStr for Gauges {
+impl Mode {
+    /// What tells it from others, in words that stay as they are from release to release.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Replace => "replace".to_owned(),
+            Self::Sum(it) => format!("sum {}", it.as_str()),
+            Self::Labelled(it) => format!("clearmode {}", it.map_or("", ClearMode::as_str)),
+        }
+    }
+}
+
+impl ClearMode {
+    /// All of them, with their names in paths and labels; the first name of each is its own.
+    const NAMES: [(&str, Self); 5] = [
+        ("aggregate", Self::Aggregate),
+        ("replace", Self::Replace),
+        ("family", Self::Family),
+        ("sum", Self::Aggregate),
+        ("info", Self::Family),
+    ];
+
+    fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|it| it.1 == self).map_or("", |it| it.0)
+    }
+}
+
+impl FromStr for ClearMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|it| it.0 == text).map(|it| it.1);
+        found.ok_or_else(|| {
+            let windows = ["mean", "sum"].iter().any(|it| text.starts_with(it));
+            let hint =
+                if windows { "; sums and means over a window are not kept here" } else { "" };
+            format!("{CLEAR_MODE} must be aggregate, replace or family, not {text:?}{hint}")
+        })
+    }
+}
+
+impl FromStr for Blend {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -66,7 +125,7 @@ impl FromStr for Gauges {
     }
 }
 
-impl Gauges {
+impl Blend {
     /// Its name in requests and in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -15,6 +15,7 @@ pub(super) use plain::{
     without_slash,
 };
 
+use super::Compat;
 use super::body;
 use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
@@ -26,7 +27,7 @@ use crate::push;
 use crate::push::{BodyError, Grouping, PathError};
 use crate::tokens::Role;
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use std::time::Instant;
 
 /// Bodies up to this many bytes are parsed where they were read; more would hold up other requests.
@@ -35,9 +36,9 @@ const INLINE_BYTES: usize = 64 << 10;
 /// `PUT` and `POST /metrics/job/...`: a push.
 pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let started = Instant::now();
-    let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
+    let mut grouping = grouping(&call)?;
     let received = received(&call)?;
-    let terms = terms::of(&call, &grouping)?;
+    let terms = terms::of(&call, &mut grouping)?;
     let incoming = body::read(&mut call).await?;
     let size = request_bytes(&call, incoming.bytes.len());
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
@@ -54,6 +55,7 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let result = submitted.await;
     state.instruments.pushed(if put { "put" } else { "post" }, started.elapsed(), size);
     match result? {
+        Ok(()) if state.config.push.compat == Compat::PromAggregationGateway => Ok(accepted()),
         Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
         Ok(()) => Ok(empty(StatusCode::OK)),
         Err(reason @ Rejected::KeyReused) => {
@@ -73,7 +75,7 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
 
 /// `DELETE /metrics/job/...`: removes a group. It is the same whether there was one.
 pub(super) async fn delete(call: Call) -> Result<Response<Body>, ApiError> {
-    let grouping = match push::grouping(call.uri.path(), call.state.config.push.paths) {
+    let grouping = match grouping(&call) {
         Ok(it) => it,
         // There is no such group, and never will be.
         Err(PathError::NotUtf8(_)) => return Ok(empty(StatusCode::ACCEPTED)),
@@ -135,6 +137,22 @@ fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
         Encoding::Zstd => "zstd: corrupt input",
         Encoding::Deflate => "deflate: corrupt input",
     }
+}
+
+/// The group that the path names.
+fn grouping(call: &Call) -> Result<Grouping, PathError> {
+    let config = &call.state.config.push;
+    let read =
+        if config.compat == Compat::Pushgateway { push::grouping } else { push::jobless_grouping };
+    read(call.uri.path(), config.paths)
+}
+
+/// What prom-aggregation-gateway answers, also to the pages of other sites.
+fn accepted() -> Response<Body> {
+    let mut response = empty(StatusCode::ACCEPTED);
+    let any = HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

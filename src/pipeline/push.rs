@@ -245,12 +245,8 @@ impl Pushes {
 
 /// The families that `rules` and the process bring to the page.
 fn foreign(rules: &RuleSet) -> Foreign {
-    let rules = rules.families().iter().map(|it| {
-        // Every pushed series has a job, so that only a family with that label can have the same.
-        let labels =
-            if it.labels.iter().any(|it| it == "job") { it.labels.clone() } else { Vec::new() };
-        (it.name.clone(), (it.kind.exposed(), labels))
-    });
+    let rules = rules.families().iter();
+    let rules = rules.map(|it| (it.name.clone(), (it.kind.exposed(), it.labels.clone())));
     let process = PROCESS.map(|(name, kind)| (name.to_owned(), (kind, Vec::new())));
     rules.chain(process).collect()
 }

@@ -4,5 +4,6 @@ mod clients;
 mod conformance;
 mod kill;
 mod real;
+mod rivals;
 mod sums;
 mod surface;

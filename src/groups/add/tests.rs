@@ -64,10 +64,11 @@ fn what_no_histogram_says_is_refused() {
 }
 
 #[track_caller]
-fn check_number(kind: Kind, gauges: Gauges, old: f64, new: f64, expected: Result<f64, &str>) {
-    let both = [old, new].map(|it| check(kind, gauges, &Value::Number(it)));
+fn check_number(kind: Kind, gauges: Blend, old: f64, new: f64, expected: Result<f64, &str>) {
+    let how = how(kind, gauges);
+    let both = [old, new].map(|it| check(kind, how, &Value::Number(it)));
     let res = both.into_iter().collect::<Result<Vec<()>, _>>();
-    let res = res.and_then(|_| values(kind, gauges, Value::Number(old), Value::Number(new)));
+    let res = res.and_then(|_| values(how, Value::Number(old), Value::Number(new)));
     let expected = expected.map(Value::Number).map_err(str::to_owned);
     assert_eq!(res, expected, "{old} and {new}");
 }
@@ -75,7 +76,7 @@ fn check_number(kind: Kind, gauges: Gauges, old: f64, new: f64, expected: Result
 #[test]
 fn numbers() {
     let counter = |old, new, expected| {
-        for gauges in [Gauges::Last, Gauges::Min] {
+        for gauges in [Blend::Last, Blend::Min] {
             check_number(Kind::Counter, gauges, old, new, expected);
         }
     };
@@ -87,14 +88,14 @@ fn numbers() {
     counter(1.0, -1.0, Err("a counter cannot go down by 1"));
     counter(f64::MAX, f64::MAX, Err("the sum is infinite"));
     for kind in [Kind::Gauge, Kind::Untyped] {
-        check_number(kind, Gauges::Last, 3.0, 2.0, Ok(2.0));
-        check_number(kind, Gauges::Sum, 3.0, -2.0, Ok(1.0));
-        check_number(kind, Gauges::Min, 3.0, 2.0, Ok(2.0));
-        check_number(kind, Gauges::Max, 3.0, 2.0, Ok(3.0));
-        check_number(kind, Gauges::Max, 3.0, INF, Ok(INF));
-        check_number(kind, Gauges::Last, f64::NAN, 2.0, Ok(2.0));
-        check_number(kind, Gauges::Sum, INF, 2.0, Err("it is infinite"));
-        check_number(kind, Gauges::Min, 1.0, f64::NAN, Err("it is NaN"));
+        check_number(kind, Blend::Last, 3.0, 2.0, Ok(2.0));
+        check_number(kind, Blend::Sum, 3.0, -2.0, Ok(1.0));
+        check_number(kind, Blend::Min, 3.0, 2.0, Ok(2.0));
+        check_number(kind, Blend::Max, 3.0, 2.0, Ok(3.0));
+        check_number(kind, Blend::Max, 3.0, INF, Ok(INF));
+        check_number(kind, Blend::Last, f64::NAN, 2.0, Ok(2.0));
+        check_number(kind, Blend::Sum, INF, 2.0, Err("it is infinite"));
+        check_number(kind, Blend::Min, 1.0, f64::NAN, Err("it is NaN"));
     }
 }
 

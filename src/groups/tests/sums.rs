@@ -3,13 +3,13 @@
 use super::*;
 use proptest::prelude::*;
 
-fn adding(op: Op, gauges: Gauges) -> Terms {
+fn adding(op: Op, gauges: Blend) -> Terms {
     Terms { mode: Mode::Sum(gauges), ..op.into() }
 }
 
 impl World {
     fn sum(&mut self, path: &str, body: &str) -> Result<(), String> {
-        self.push(adding(Op::Post, Gauges::Last), path, body)
+        self.push(adding(Op::Post, Blend::Last), path, body)
     }
 }
 
@@ -54,7 +54,7 @@ fn what_is_not_pushed_stays_whatever_the_method() {
     world
         .sum("job/j", "# TYPE a counter\na{x=\"1\"} 1\na{x=\"2\"} 1\n# TYPE b counter\nb 1\n")
         .unwrap();
-    let put = adding(Op::Put, Gauges::Last);
+    let put = adding(Op::Put, Blend::Last);
     world.push(put, "job/j", "# TYPE a counter\na{x=\"2\"} 1\na{x=\"3\"} 5\n").unwrap();
     let value = |it: &str| world.value(&format!("a{{instance=\"\",job=\"j\",x=\"{it}\"}} "));
     assert_eq!(["1", "2", "3"].map(value), [Some(1.0), Some(2.0), Some(5.0)]);
@@ -80,7 +80,7 @@ fn an_empty_label_is_no_other_series() {
 #[test]
 fn gauges_do_what_is_asked() {
     for (gauges, expected) in
-        [(Gauges::Last, 2.0), (Gauges::Sum, 11.0), (Gauges::Min, 2.0), (Gauges::Max, 5.0)]
+        [(Blend::Last, 2.0), (Blend::Sum, 11.0), (Blend::Min, 2.0), (Blend::Max, 5.0)]
     {
         let mut world = World::new();
         for value in [4, 5, 2] {
@@ -96,12 +96,12 @@ fn what_does_not_add_up_is_refused_and_changes_nothing() {
     let mut world = World::new();
     world.sum("job/j", "# TYPE c counter\nc 1\n# TYPE g gauge\ng NaN\n").unwrap();
     let before = world.samples();
-    let mut check = |gauges: Gauges, body: &str, words: &str| {
+    let mut check = |gauges: Blend, body: &str, words: &str| {
         let error = world.push(adding(Op::Post, gauges), "job/j", body).unwrap_err();
         assert!(error.contains(words), "{error}");
         assert_eq!(world.samples(), before);
     };
-    let last = Gauges::Last;
+    let last = Blend::Last;
     check(last, "# TYPE c counter\nc NaN\n", "cannot be added up: it is NaN");
     check(last, "# TYPE c counter\nc -1\n", "cannot be added up: a counter cannot go down by 1");
     check(last, "# TYPE c gauge\nc 1\n", "is not a COUNTER, as the group has it");
@@ -111,7 +111,7 @@ fn what_does_not_add_up_is_refused_and_changes_nothing() {
         "not cumulative",
     );
     check(
-        Gauges::Sum,
+        Blend::Sum,
         "# TYPE g gauge\ng 1\n",
         "what is stored does not add up, it is NaN: replace it first",
     );
@@ -134,7 +134,7 @@ fn the_beginning_is_the_earliest_and_the_exemplar_the_latest() {
             false,
             &push::Limits::default(),
         );
-        world.apply(adding(Op::Post, Gauges::Last), &grouping, families.unwrap()).unwrap();
+        world.apply(adding(Op::Post, Blend::Last), &grouping, families.unwrap()).unwrap();
     }
     world.sum("job/j", "# TYPE c_total counter\nc_total 4\n").unwrap();
     let groups = world.groups.view().groups();
@@ -151,7 +151,7 @@ fn a_sum_that_could_not_be_stored_is_taken_back() {
     let grouping = push::grouping("/metrics/job/j", push::Options::default()).unwrap();
     let body = b"# TYPE c counter\nc 1\n";
     let families = push::families(body, None, false, &push::Limits::default()).unwrap();
-    let push = world.groups.view().prepare(adding(Op::Post, Gauges::Last), &grouping, families);
+    let push = world.groups.view().prepare(adding(Op::Post, Blend::Last), &grouping, families);
     let undo = world.groups.apply(push, Time::from_millis(5)).undo;
     assert_eq!(world.value("c"), Some(2.0));
     world.groups.undo(undo);
@@ -190,7 +190,7 @@ proptest! {
                 *max = (*max).max(*value);
                 *n += 1;
             }
-            world.push(adding(Op::Put, Gauges::Max), &format!("job/{group}"), &body).unwrap();
+            world.push(adding(Op::Put, Blend::Max), &format!("job/{group}"), &body).unwrap();
             if *restart {
                 world.reload();
             }

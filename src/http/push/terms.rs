@@ -1,10 +1,11 @@
 //! On which terms a push is taken: what its query says, then its headers, then the policy of its job. A Pushgateway
 //! reads neither, so that a client that sends them can push there as well.
 
+use super::super::Compat;
 use super::super::endpoint::Call;
 use super::super::error::ApiError;
 use super::super::params;
-use crate::groups::{Gauges, Mode, Op, Retry, Terms};
+use crate::groups::{Blend, CLEAR_MODE, ClearMode, Mode, Op, Retry, Terms};
 use crate::push::Grouping;
 use axum::http::Method;
 
@@ -20,13 +21,23 @@ pub(super) struct Asked {
     key: Option<String>,
 }
 
-/// The terms of a push to `grouping`.
-pub(super) fn of(call: &Call, grouping: &Grouping) -> Result<Asked, ApiError> {
+/// The terms of a push to `grouping`, of which a label that says something about them is taken off.
+pub(super) fn of(call: &Call, grouping: &mut Grouping) -> Result<Asked, ApiError> {
+    let compat = call.state.config.push.compat;
+    let labelled = compat == Compat::Gravel && call.method == Method::POST;
+    let clear_mode = labelled.then(|| grouping.take(CLEAR_MODE)).flatten();
+    let clear_mode = clear_mode.map(|it| it.parse::<ClearMode>()).transpose();
+    let clear_mode = clear_mode.map_err(|it| ApiError::bad_request("invalid_path", it))?;
+    let default = match compat {
+        Compat::Gravel if labelled => Mode::Labelled(clear_mode),
+        Compat::PromAggregationGateway => Mode::Sum(Blend::Sum),
+        Compat::Pushgateway | Compat::Gravel => Mode::Replace,
+    };
     let (jobs, job) = (&call.state.pipeline.groups().config().jobs, grouping.job());
     let (mode, gauges) = (word(call, "mode"), word(call, "gauges"));
     let gauges = gauges.map(|it| self::gauges(&it)).transpose()?;
     let mode = match mode.as_deref() {
-        None => jobs.mode(job),
+        None => jobs.mode(job).filter(|_| clear_mode.is_none()).unwrap_or(default),
         Some("replace") => Mode::Replace,
         Some("sum") => Mode::Sum(jobs.gauges(job)),
         Some(it) => {
@@ -36,10 +47,10 @@ pub(super) fn of(call: &Call, grouping: &Grouping) -> Result<Asked, ApiError> {
     };
     let mode = match (mode, gauges) {
         (Mode::Sum(_), Some(it)) => Mode::Sum(it),
-        (Mode::Replace, Some(_)) => {
+        (Mode::Replace | Mode::Labelled(_), Some(_)) => {
             return Err(ApiError::parameter(
                 "gauges",
-                "goes with mode=sum, and this push replaces",
+                "goes with mode=sum, which this push is not",
             ));
         }
         (it, None) => it,
@@ -55,7 +66,7 @@ fn word(call: &Call, name: &str) -> Option<String> {
         .or_else(|| call.header(format!("x-observatory-{name}")).map(|it| it.trim().to_owned()))
 }
 
-fn gauges(text: &str) -> Result<Gauges, ApiError> {
+fn gauges(text: &str) -> Result<Blend, ApiError> {
     text.parse().map_err(|()| {
         ApiError::parameter("gauges", format!("must be last, sum, min or max, not {text:?}"))
     })
@@ -100,10 +111,8 @@ impl Asked {
     pub(super) fn into_terms(self, method: &Method, body: &[u8]) -> Terms {
         let Self { mode, key } = self;
         let op = if *method == Method::PUT { Op::Put } else { Op::Post };
-        let retry = key.map(|it| {
-            let mode = format!("{mode:?}");
-            Retry::new(&it, &[method.as_str().as_bytes(), mode.as_bytes(), body])
-        });
+        let retry = key
+            .map(|it| Retry::new(&it, &[method.as_str().as_bytes(), mode.name().as_bytes(), body]));
         Terms { op, mode, retry }
     }
 }
