@@ -7,8 +7,9 @@
 //!   time of its group. What it costs depends on the push and its group, never on the other groups.
 //! - [`View`] is the read side, a handle. A page sees every group whole, as one push left it.
 //! - Whatever was stored, the page stays valid: what disagrees all the same is left out and counted.
-//! - What is to be made durable comes back as after-images ([`Write`]). Every one carries the version of its
-//!   group, so that an older one can be told from a newer one.
+//! - What is to be made durable comes back as after-images ([`Write`]), which go to the commit log as one record
+//!   for all pushes of a commit ([`record`]) and to the table later. Every one carries the version of its group,
+//!   so that an older one can be told from a newer one.
 
 mod add;
 mod apply;
@@ -21,12 +22,14 @@ mod jobs;
 mod own;
 mod page;
 mod prepare;
+pub mod record;
 mod reject;
 mod retries;
 mod series;
 mod stored;
 mod sum;
 mod terms;
+mod verify;
 
 pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
@@ -36,8 +39,9 @@ pub use prepare::Push;
 pub use reject::Rejected;
 pub use retries::RetryConfig;
 pub use series::{Sample, Samples};
-pub use stored::{LoadError, verify, version};
+pub use stored::{LoadError, version};
 pub use terms::{Blend, CLEAR_MODE, ClearMode, Mode, Retry, Terms};
+pub use verify::Verify;
 
 use crate::event::Time;
 use crate::exposition::Kind;
@@ -188,6 +192,12 @@ impl Groups {
     /// Says when it is from now on.
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
+    }
+
+    /// The version of the last change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     fn changed(&self) {

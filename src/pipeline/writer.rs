@@ -2,7 +2,7 @@
 
 use super::answers::Answers;
 use super::own::Own;
-use super::push::{Pushes, Pushing};
+use super::push::{Applied, Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
 use super::{Config, Durability, OpenError, SubmitError, now};
 use crate::codec;
@@ -237,38 +237,43 @@ impl Writer {
         true
     }
 
-    /// Commits what was gathered. The pushes first: what they need on disk is in the store, which is flushed
-    /// for them.
+    /// Commits what was gathered; one sync serves all.
     fn commit(&mut self, appends: Vec<Append>, pushes: Vec<Pushing>) {
+        let started = Instant::now();
         self.crowd = appends.len() + pushes.len();
-        if !pushes.is_empty() {
-            self.commit_pushes(pushes);
-        }
+        let pushed = (!pushes.is_empty())
+            .then(|| self.pushes.apply(self.projection.rules(), pushes, &mut self.journal));
         if !appends.is_empty() {
             self.commit_appends(appends);
         }
+        if let Some(it) = pushed {
+            self.commit_pushes(it, started);
+        }
     }
 
-    fn commit_pushes(&mut self, pushes: Vec<Pushing>) {
-        let started = Instant::now();
-        let applied = self.pushes.apply(self.projection.rules(), pushes);
-        let done = match (&applied.stored, self.durability) {
-            (Ok(()), Durability::Sync) => self.pushes.flush(&self.store),
-            (Ok(()), Durability::Relaxed(_)) => {
+    fn commit_pushes(&mut self, pushed: Applied, started: Instant) {
+        let done = match pushed.appended {
+            // Nothing is left to do if events were committed with them.
+            Ok(()) => self.make_durable(started),
+            it => it,
+        };
+        match &done {
+            Ok(()) => {
+                self.own.committed(started.elapsed());
+                self.recovered();
+            }
+            Err(error) => self.failed(error),
+        }
+        self.pushes.answer(pushed.replies, done.as_ref().err());
+    }
+
+    /// Brings to disk what was appended; or has it brought there in time, as the durability is.
+    fn make_durable(&mut self, started: Instant) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Sync => self.journal.flush(),
+            Durability::Relaxed(_) => {
                 self.unflushed.get_or_insert(started);
                 Ok(())
-            }
-            (Err(_), _) => Ok(()),
-        };
-        self.own.committed(started.elapsed());
-        match applied.stored.and(done) {
-            Ok(()) => {
-                self.recovered();
-                self.pushes.answer(applied.replies, None);
-            }
-            Err(error) => {
-                self.failed(&error);
-                self.pushes.answer(applied.replies, Some(&error));
             }
         }
     }
@@ -289,13 +294,7 @@ impl Writer {
         if let Err(error) = &self.append(segments) {
             return self.refuse(appends, error);
         }
-        let flushed = match self.durability {
-            Durability::Sync => self.journal.flush(),
-            Durability::Relaxed(_) => {
-                self.unflushed.get_or_insert(started);
-                Ok(())
-            }
-        };
+        let flushed = self.make_durable(started);
         // What is in the journal is in the metrics, whatever became of the flush.
         for (append, duplicates) in appends.iter().zip(&duplicates) {
             for (at, part) in append.parts.iter().enumerate() {
@@ -380,7 +379,7 @@ impl Writer {
         if let (Durability::Relaxed(every), Some(since)) = (self.durability, self.unflushed)
             && since.elapsed() >= every
         {
-            match self.journal.flush().and_then(|()| self.pushes.flush(&self.store)) {
+            match self.journal.flush() {
                 Ok(()) => self.recovered(),
                 Err(error) => self.failed(&error),
             }

@@ -141,11 +141,12 @@ fn a_damaged_key_is_found() {
     let mut world = World::new();
     world.add("a", 1).unwrap();
     let (key, value) = world.table.prefix(b"k").next().unwrap().unwrap();
-    let mut verdict = store::verify::Verdict::default();
-    verify(&key, &value, &mut verdict);
-    assert!(verdict.findings.is_empty());
-    verify(&key, &value[..value.len() - 1], &mut verdict);
-    assert_eq!(verdict.findings.len(), 1);
+    let findings = |value: &[u8]| {
+        let mut verify = Verify::default();
+        verify.entry(&key, value);
+        verify.finish([].into_iter()).findings.len()
+    };
+    assert_eq!((findings(&value), findings(&value[..value.len() - 1])), (0, 1));
     world.table.put(&key, b"x").unwrap();
     let error = Groups::load(&world.table, Config::default(), (1, 2), Time::default());
     assert!(error.unwrap_err().to_string().contains("Idempotency-Key is damaged"));
