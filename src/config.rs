@@ -16,10 +16,9 @@ mod suggest;
 mod units;
 mod value;
 
-pub use jobs::JobRule;
 pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
-pub use pushgateway::{Prefix, Push, TelemetryPath, Web};
+pub use pushgateway::{KeepTimes, Prefix, Push, TelemetryPath, Web};
 pub use retention::{Age, Bound, Globs, Retention};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,

@@ -19,11 +19,14 @@ mod encode;
 mod group;
 mod index;
 mod jobs;
+mod life;
+mod limits;
 mod own;
 mod page;
 mod prepare;
 pub mod record;
 mod reject;
+mod remove;
 mod retries;
 mod series;
 mod stored;
@@ -33,10 +36,13 @@ mod verify;
 
 pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
-pub use jobs::{JobRule, Jobs};
+pub use jobs::{JobLimit, JobLimits, JobRule, JobTerms, Jobs, Limit};
+pub use life::Keep;
+pub use limits::Exceeded;
 pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
+pub use remove::Selection;
 pub use retries::RetryConfig;
 pub use series::{Sample, Samples};
 pub use stored::{LoadError, version};
@@ -65,8 +71,10 @@ pub struct Config {
     /// Whether a push that disagrees with what is stored is rejected. If not, it is taken, and what disagrees
     /// is left out of the page. Default true.
     pub check: bool,
-    /// What is said about jobs. Default nothing.
+    /// What is said about jobs. Default nothing, and as much as there is.
     pub jobs: Jobs,
+    /// How long the times of a group outlive its metrics. Default ten times its TTL.
+    pub keep_times: Keep,
     /// What is remembered of pushes with an `Idempotency-Key`.
     pub retries: RetryConfig,
 }
@@ -131,7 +139,8 @@ struct Shared {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { check: true, jobs: Jobs::default(), retries: RetryConfig::default() }
+        let (jobs, retries) = (Jobs::default(), RetryConfig::default());
+        Self { check: true, jobs, keep_times: Keep::default(), retries }
     }
 }
 
@@ -151,7 +160,8 @@ impl Groups {
         now: Time,
     ) -> Result<Self, LoadError> {
         let mut index = Index::new(hash_key);
-        let stored::Loaded { groups, retries: known, version } = stored::load(table, &mut index)?;
+        let stored::Loaded { groups, retries: known, version } =
+            stored::load(table, &mut index, now)?;
         let mut retries = Retries::new(config.retries);
         for (id, it) in known {
             // One from the future, before the clock was set back, is not remembered for longer than others.

@@ -91,6 +91,8 @@ pub struct Push {
     pub unchecked: bool,
     /// Whose clients push. Default the Pushgateway's.
     pub compat: Compat,
+    /// Whether text bodies may have the line ends of Windows, and none at the end. Default no.
+    pub lenient: bool,
     /// Where scrapes go. Default `/metrics`.
     pub telemetry_path: String,
     /// What stands before every path. Default nothing.
@@ -198,6 +200,7 @@ impl Default for Push {
             limits: crate::push::Limits::default(),
             unchecked: false,
             compat: Compat::default(),
+            lenient: false,
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             admin_api: false,

@@ -26,7 +26,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
-pub use push::Pushed;
+pub use push::{Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use retention::{Class, ParseClassError, Retention, Wanted};

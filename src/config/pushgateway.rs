@@ -1,10 +1,13 @@
 //! The settings of the Pushgateway, under its names.
 
-use super::jobs::JobRule;
+use super::jobs::{Count, JobList};
 use super::node::Node;
+use super::retention::{Age, Bound};
 use super::settings::Settings;
+use super::units;
 use super::value::{Context, Fault, Value};
 use crate::groups;
+use crate::groups::JobLimits;
 use crate::http;
 use crate::push;
 use std::time::Duration;
@@ -17,8 +20,20 @@ pub struct Push {
     pub disable_consistency_check: bool,
     /// Whether paths and text bodies may have names of any UTF-8. Protobuf always may.
     pub enable_utf8_names: bool,
-    /// What is said about some jobs.
-    pub jobs: Vec<JobRule>,
+    /// Whether text bodies may have the line ends of Windows, and none at the end.
+    pub lenient: bool,
+    /// What holds for the jobs of patterns.
+    pub jobs: JobList,
+    /// Groups that a job may have.
+    pub max_groups_per_job: Count,
+    /// Series that a job may have.
+    pub max_series_per_job: Count,
+    /// Bytes of the body of one push.
+    pub max_body_bytes: Bound,
+    /// How long a group lives after its last push.
+    pub ttl: Age,
+    /// How long its times outlive it.
+    pub keep_times: KeepTimes,
     /// Whose clients push.
     pub compat: http::Compat,
     /// How long an `Idempotency-Key` is remembered.
@@ -28,6 +43,10 @@ pub struct Push {
     /// And of one group.
     pub idempotency_keys_per_group: usize,
 }
+
+/// How long the times of a group outlive its metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepTimes(pub groups::Keep);
 
 /// Where the paths are, and which of them work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,26 +75,17 @@ impl Default for Push {
         Self {
             disable_consistency_check: false,
             enable_utf8_names: false,
-            jobs: Vec::new(),
+            lenient: false,
+            jobs: JobList::default(),
+            max_groups_per_job: Count::default(),
+            max_series_per_job: Count::default(),
+            max_body_bytes: Bound(None),
+            ttl: Age(None),
+            keep_times: KeepTimes::default(),
             compat: http::Compat::default(),
             idempotency_window: window,
             idempotency_keys: keys,
             idempotency_keys_per_group: keys_per_group,
-        }
-    }
-}
-
-impl Push {
-    /// What of this concerns the groups.
-    pub(super) fn groups(&self) -> groups::Config {
-        groups::Config {
-            check: !self.disable_consistency_check,
-            jobs: groups::Jobs { rules: self.jobs.iter().filter_map(JobRule::compile).collect() },
-            retries: groups::RetryConfig {
-                window: self.idempotency_window,
-                keys: self.idempotency_keys,
-                keys_per_group: self.idempotency_keys_per_group,
-            },
         }
     }
 }
@@ -99,6 +109,22 @@ impl Value for TelemetryPath {
 
     fn show(&self) -> String {
         self.0.clone()
+    }
+}
+
+impl Value for KeepTimes {
+    fn read(node: &Node, _: &Context<'_>) -> Result<Self, Vec<Fault>> {
+        node.parse_as("a number of TTLs such as 10x, or a duration such as 7d", |it| {
+            let lives = it.strip_suffix('x').map(|it| it.parse().ok().map(groups::Keep::Lives));
+            lives.unwrap_or_else(|| units::duration(it).map(groups::Keep::For)).map(Self)
+        })
+    }
+
+    fn show(&self) -> String {
+        match self.0 {
+            groups::Keep::Lives(it) => format!("{it}x"),
+            groups::Keep::For(it) => units::show_duration(it),
+        }
     }
 }
 
@@ -159,12 +185,32 @@ pub(super) fn flags(settings: &Settings) -> [(String, String); 14] {
     .map(|(name, value)| (name.to_owned(), value))
 }
 
+/// What of this concerns the groups.
+pub(super) fn groups(push: &Push) -> groups::Config {
+    let limits = JobLimits {
+        groups: Some(push.max_groups_per_job.get()),
+        series: Some(push.max_series_per_job.get()),
+        body_bytes: Some(push.max_body_bytes.get()),
+    };
+    groups::Config {
+        check: !push.disable_consistency_check,
+        jobs: push.jobs.jobs(limits, push.ttl.0),
+        keep_times: push.keep_times.0,
+        retries: groups::RetryConfig {
+            window: push.idempotency_window,
+            keys: push.idempotency_keys,
+            keys_per_group: push.idempotency_keys_per_group,
+        },
+    }
+}
+
 /// What of this concerns the HTTP surface.
 pub(super) fn http(push: &Push, web: &Web) -> http::Push {
     http::Push {
         paths: push::Options { utf8: push.enable_utf8_names },
         unchecked: push.disable_consistency_check,
         compat: push.compat,
+        lenient: push.lenient,
         telemetry_path: web.telemetry_path.0.clone(),
         route_prefix: web.route_prefix.0.clone(),
         admin_api: web.enable_admin_api,

@@ -295,7 +295,7 @@ impl Settings {
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Config {
         pipeline::Config {
-            groups: self.push.groups(),
+            groups: pushgateway::groups(&self.push),
             durability: match self.durability {
                 Durability::Sync => pipeline::Durability::Sync,
                 Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),

@@ -3,6 +3,7 @@
 use super::check;
 use super::group::{Content, Group, Part};
 use super::index::Index;
+use super::life::Life;
 use super::prepare::{NewPart, Push};
 use super::reject::Rejected;
 use super::retries::{Id, Known};
@@ -39,15 +40,22 @@ pub struct Write {
 /// What a change undid.
 #[derive(Debug, Default)]
 pub struct Undo {
-    groups: Vec<Before>,
-    retries: Vec<Remembered>,
+    pub(super) groups: Vec<Before>,
+    pub(super) retries: Vec<Remembered>,
 }
 
 /// A key of a retry, and what was known of it.
 pub(super) type Remembered = (Id, Option<Known>);
 
 /// The key of a group, and what it was.
-type Before = (Arc<[u8]>, Option<Arc<Group>>);
+pub(super) type Before = (Arc<[u8]>, Option<Arc<Group>>);
+
+impl Undo {
+    /// The groups that changed, as they were; of a removal those that are gone.
+    pub fn before(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.iter().filter_map(|it| it.1.as_ref())
+    }
+}
 
 impl Groups {
     /// Applies `push`, which came at `now`. Atomic: it is taken whole, or nothing changes but the time of the
@@ -60,13 +68,17 @@ impl Groups {
         }
         let old = self.view.by_key(&push.key);
         if push.op == Op::Delete {
-            return self.remove(old.into_iter().collect());
+            return self.delete(old.into_iter().collect());
         }
         let mut errors = push.errors.clone();
         if errors.is_empty()
             && let Some(it) = &old
         {
             errors = sum::apply(&mut self.index, &mut push, &it.content).err().unwrap_or_default();
+        }
+        if let Some(it) = self.exceeded(&push, old.as_deref()) {
+            self.view.shared.own.limited(it.limit);
+            return self.reject(&push, old, it.into(), now);
         }
         if errors.is_empty() && self.view.shared.config.check {
             errors = check::check(&mut self.index, &self.foreign, &push, old.as_deref());
@@ -77,7 +89,7 @@ impl Groups {
             errors.push("the group would be larger than 4 GiB".to_owned());
         }
         if !errors.is_empty() {
-            return self.reject(&push, old, errors, now);
+            return self.reject(&push, old, Rejected::invalid(errors), now);
         }
         self.version += 1;
         let retry = push.retry;
@@ -104,12 +116,6 @@ impl Groups {
         }
         let result = if same { Ok(()) } else { Err(Rejected::KeyReused) };
         Outcome { result, writes: Vec::new(), undo: Undo::default() }
-    }
-
-    /// Removes all groups.
-    pub fn wipe(&mut self) -> Outcome {
-        let all = self.view.groups();
-        self.remove(all)
     }
 
     /// Takes back what was applied last.
@@ -145,21 +151,7 @@ impl Groups {
         }
     }
 
-    fn remove(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
-        self.version += 1;
-        let mut res = Outcome { result: Ok(()), writes: Vec::new(), undo: Undo::default() };
-        for it in groups {
-            self.view.lock().remove(&*it.key);
-            self.index.replace(Some(&it), None);
-            res.writes.extend(stored::removal(&it, self.version));
-            res.undo.groups.push((Arc::clone(&it.key), Some(it)));
-        }
-        self.changed();
-        self.view.shared.own.deleted();
-        res
-    }
-
-    fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
+    pub(super) fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
         self.index.replace(old.as_deref(), Some(&new));
         let key = Arc::clone(&new.key);
         self.view.lock().insert(Arc::clone(&key), Arc::new(new));
@@ -167,17 +159,18 @@ impl Groups {
         Undo { groups: vec![(key, old)], retries: Vec::new() }
     }
 
-    /// Notes the failure; a new group only if nobody else has its labels.
+    /// Notes the failure; a new group only if nobody else has its labels, and never beyond a limit.
     fn reject(
         &mut self,
         push: &Push,
         old: Option<Arc<Group>>,
-        errors: Vec<String>,
+        rejected: Rejected,
         now: Time,
     ) -> Outcome {
         self.view.shared.own.rejected();
-        let result = Err(Rejected::invalid(errors));
-        if old.is_none() && self.index.has(push.hash) {
+        let limited = matches!(rejected, Rejected::Limit(_));
+        let result = Err(rejected);
+        if old.is_none() && (limited || self.index.has(push.hash)) {
             return Outcome { result, writes: Vec::new(), undo: Undo::default() };
         }
         self.version += 1;
@@ -189,6 +182,7 @@ impl Groups {
             version: self.version,
             pushed: old.as_ref().and_then(|it| it.pushed),
             failed: Some(now),
+            life: old.as_ref().map_or_else(|| Life::begin(push.ttl, now, self.now), |it| it.life),
             content,
         };
         let write = if old.is_some() { stored::failure(&group) } else { stored::group(&group) };
@@ -216,6 +210,7 @@ impl Groups {
             version: self.version,
             pushed: Some(now),
             failed: old.and_then(|it| it.failed),
+            life: Life::begin(push.ttl, now, self.now),
             content: Arc::new(content),
         }
     }

@@ -15,7 +15,7 @@ use crate::labels;
 use crate::push::{Family, Grouping, Metric, Value};
 use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
-use std::{hash::Hasher as _, ops::Range, sync::Arc};
+use std::{hash::Hasher as _, ops::Range, sync::Arc, time::Duration};
 
 /// The two families that every group has, and that no push can change.
 pub(super) const PUSHED: &str = "push_time_seconds";
@@ -40,6 +40,8 @@ pub(super) type HashKey = (u64, u64);
 pub struct Push {
     pub(super) op: Op,
     pub(super) mode: Mode,
+    /// How long its group is to live.
+    pub(super) ttl: Option<Duration>,
     /// The identity of its `Idempotency-Key` within the group, and a fingerprint of the push.
     pub(super) retry: Option<([u8; 16], u64)>,
     pub(super) key: Arc<[u8]>,
@@ -84,7 +86,7 @@ impl Push {
         grouping: &Grouping,
         mut families: Vec<Family>,
     ) -> Self {
-        let Terms { op, mode, retry } = terms;
+        let Terms { op, mode, ttl, retry } = terms;
         let key = group::key(grouping.iter());
         // What adds up to a group does not replace it.
         let adds = op == Op::Put && mode != Mode::Replace;
@@ -94,6 +96,7 @@ impl Push {
         let mut res = Self {
             op: if adds { Op::Post } else { op },
             mode,
+            ttl,
             retry: retry.map(|it| (it.within(&key), it.fingerprint)),
             key,
             block: scratch.block.as_str().into(),

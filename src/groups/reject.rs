@@ -1,6 +1,7 @@
 //! Why a push is rejected, in the words of the Pushgateway. Clients match what stands before the first
 //! colon; the rest is for people.
 
+use super::limits::Exceeded;
 use crate::exposition;
 use crate::exposition::Kind;
 use crate::labels;
@@ -26,6 +27,9 @@ pub enum Rejected {
         "the Idempotency-Key was used for another push to this group: send a new key with a new push, and the same push with the same key"
     )]
     KeyReused,
+    /// Its job would have more than it may.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
 }
 
 impl Rejected {
@@ -34,8 +38,7 @@ impl Rejected {
             return Self::Invalid(errors.pop().unwrap_or_default());
         }
         errors.truncate(MAX_ERRORS);
-        let errors = format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* "));
-        Self::Invalid(errors)
+        Self::Invalid(format!("{} error(s) occurred:\n* {}", errors.len(), errors.join("\n* ")))
     }
 }
 

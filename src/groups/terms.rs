@@ -2,7 +2,7 @@
 
 use super::Op;
 use sha2::{Digest, Sha256};
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 /// The label of the gravel gateway.
 pub const CLEAR_MODE: &str = "clearmode";
@@ -14,6 +14,8 @@ pub struct Terms {
     pub op: Op,
     /// How it meets what the group has.
     pub mode: Mode,
+    /// How long the group lives after it; `None` for until it is removed.
+    pub ttl: Option<Duration>,
     /// What tells that it was sent before.
     pub retry: Option<Retry>,
 }
@@ -66,7 +68,7 @@ pub struct Retry {
 
 impl From<Op> for Terms {
     fn from(op: Op) -> Self {
-        Self { op, mode: Mode::default(), retry: None }
+        Self { op, mode: Mode::default(), ttl: None, retry: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The engine without the pipeline: bodies in, pages out.
 
+mod expiry;
+mod limits;
 mod model;
 mod quarantine;
 mod retries;

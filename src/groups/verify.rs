@@ -6,6 +6,7 @@ use super::retries;
 use super::retries::RETRY;
 use super::stored::{FAILURE, GROUP, REMOVED, labels, read_failure, read_group, version};
 use crate::codec::DecodeError;
+use crate::event::Time;
 use crate::store::verify::Verdict;
 use std::collections::BTreeMap;
 
@@ -78,7 +79,9 @@ impl Verify {
 /// The version of a value.
 fn check(key: &[u8], value: &[u8]) -> Result<u64, DecodeError> {
     match key.split_first() {
-        Some((&GROUP, key)) => drop(read_group(key, value, &mut Index::new((0, 0)))?),
+        Some((&GROUP, key)) => {
+            drop(read_group(key, value, (&mut Index::new((0, 0)), Time::default()))?)
+        }
         Some((&FAILURE, _)) => drop(read_failure(value)?),
         Some((&RETRY, key)) => drop(retries::read(key, value)?),
         _ if key == REMOVED => {}

@@ -2,12 +2,14 @@
 //! bodies and headers are the Pushgateway's, whose clients compare them.
 
 mod control;
+mod groups;
 mod instruments;
 mod list;
 mod plain;
 mod terms;
 
 pub(super) use control::{quit, wipe};
+pub(super) use groups::{delete_groups, groups};
 pub(super) use instruments::Instruments;
 pub(super) use list::list;
 pub(super) use plain::{
@@ -21,7 +23,7 @@ use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
 use super::error::ApiError;
 use crate::event::Time;
-use crate::groups::{Op, Rejected};
+use crate::groups::{Exceeded, Limit, Op, Rejected};
 use crate::pipeline::{Pushed, SubmitError};
 use crate::push;
 use crate::push::{BodyError, Grouping, PathError};
@@ -39,7 +41,9 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let mut grouping = grouping(&call)?;
     let received = received(&call)?;
     let terms = terms::of(&call, &mut grouping)?;
-    let incoming = body::read(&mut call).await?;
+    let max = call.state.pipeline.groups().body_limit(grouping.job());
+    let incoming = body::read_within(&mut call, max.unwrap_or(usize::MAX)).await;
+    let incoming = incoming.map_err(|it| limited(&call, &grouping, it))?;
     let size = request_bytes(&call, incoming.bytes.len());
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
     let state = call.state.clone();
@@ -58,17 +62,20 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
         Ok(()) if state.config.push.compat == Compat::PromAggregationGateway => Ok(accepted()),
         Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
         Ok(()) => Ok(empty(StatusCode::OK)),
-        Err(reason @ Rejected::KeyReused) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Err(ApiError::new(status, "idempotency_key_reused", reason))
-        }
         Err(reason) => {
             tracing::warn!(%reason, "a push was rejected");
-            // What nobody checks cannot be refused; the group's failure time tells.
-            if state.config.push.unchecked {
-                return Ok(empty(StatusCode::ACCEPTED));
+            match reason {
+                Rejected::Limit(it) => Err(it.into()),
+                // What nobody checks cannot be refused; the group's failure time tells.
+                Rejected::Invalid(_) if state.config.push.unchecked => {
+                    Ok(empty(StatusCode::ACCEPTED))
+                }
+                Rejected::KeyReused => {
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    Err(ApiError::new(status, "idempotency_key_reused", reason))
+                }
+                Rejected::Invalid(_) => Err(ApiError::bad_request("rejected", reason)),
             }
-            Err(ApiError::bad_request("rejected", reason))
         }
     }
 }
@@ -115,15 +122,27 @@ fn submit(
         Some(encoding) if it.status() == StatusCode::BAD_REQUEST => {
             ApiError::bad_request("invalid_encoding", reason(encoding, &compressed))
         }
-        _ => it,
+        _ => limited(call, grouping, it),
     })?;
     drop(compressed);
     let config = &call.state.config.push;
     let content_type = call.header(header::CONTENT_TYPE);
     let limits = push::Limits { message_bytes: call.state.config.body_bytes, ..config.limits };
-    let families = push::families(&incoming.bytes, content_type, config.paths.utf8, &limits)?;
+    let mended = if config.lenient { push::mended(&incoming.bytes, content_type) } else { None };
+    let body = mended.as_deref().unwrap_or(&incoming.bytes);
+    let families = push::families(body, content_type, config.paths.utf8, &limits)?;
     let terms = terms.into_terms(&call.method, &incoming.bytes);
     Ok(call.state.pipeline.push_at(terms, grouping, families, received))
+}
+
+/// `error`, or that the body is larger than its job may push, if that is why.
+fn limited(call: &Call, grouping: &Grouping, error: ApiError) -> ApiError {
+    let (groups, job) = (call.state.pipeline.groups(), grouping.job());
+    let by_job = groups.body_limit(job).is_some_and(|it| it < call.state.config.body_bytes);
+    if error.status() != StatusCode::PAYLOAD_TOO_LARGE || !by_job {
+        return error;
+    }
+    groups.body_exceeds(job).map_or(error, Into::into)
 }
 
 /// What the Pushgateway says about bytes that it cannot decompress.
@@ -136,6 +155,7 @@ fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
         Encoding::Snappy => "snappy: corrupt input",
         Encoding::Zstd => "zstd: corrupt input",
         Encoding::Deflate => "deflate: corrupt input",
+        Encoding::Brotli => "brotli: corrupt input",
     }
 }
 
@@ -173,6 +193,18 @@ impl From<PathError> for ApiError {
         match error {
             PathError::TooLarge(it) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", it),
             it => Self::bad_request("invalid_path", it),
+        }
+    }
+}
+
+impl From<Exceeded> for ApiError {
+    fn from(error: Exceeded) -> Self {
+        match error.limit {
+            Limit::Groups => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_groups", error),
+            Limit::Series => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_series", error),
+            // The rest of the body is not read.
+            Limit::BodyBytes => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", error)
+                .with_header(header::CONNECTION, HeaderValue::from_static("close")),
         }
     }
 }

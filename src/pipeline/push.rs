@@ -6,14 +6,16 @@ use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;
 use crate::exposition::Kind;
 use crate::groups;
-use crate::groups::{Foreign, Groups, Now, Push, Rejected, Terms, Undo, View, record};
+use crate::groups::{
+    Foreign, Group, Groups, Now, Push, Rejected, Selection, Terms, Undo, View, record,
+};
 use crate::journal;
 use crate::push::{Family, Grouping};
 use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
 use std::{
     future::Future,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     time::Instant,
 };
 use tokio::sync::oneshot;
@@ -47,14 +49,22 @@ pub(super) struct Pushing {
     received: Time,
     size: usize,
     reply: oneshot::Sender<Reply>,
-    _place: Place,
+    /// None for what the writer tells itself.
+    _place: Option<Place>,
 }
 
 #[derive(Debug)]
 enum What {
     Push(Push),
+    /// Takes what is due.
+    Expire,
+    /// Removes the groups of a selection, and says which those were.
+    Remove(Selection, Arc<OnceLock<Removed>>),
     Wipe,
 }
+
+/// Groups that are gone, as they were.
+pub type Removed = Vec<Arc<Group>>;
 
 /// The groups, and where they are stored: the writer's side.
 #[derive(Debug)]
@@ -124,6 +134,26 @@ impl Pipeline {
         async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)) }
     }
 
+    /// Removes the groups of `selection`, all or none, as [`Self::push`] removes one. Which they are is
+    /// decided when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn remove_groups(
+        &self,
+        selection: Selection,
+    ) -> impl Future<Output = Result<Removed, SubmitError>> + Send + use<> {
+        let removed = Arc::default();
+        let what = What::Remove(selection, Arc::clone(&removed));
+        let waiting = self.queue_push(what, 0, now());
+        async move {
+            // A removal disagrees with nothing.
+            let _ = waiting?.await.unwrap_or(Err(SubmitError::Stopping))?;
+            Ok(removed.get().cloned().unwrap_or_default())
+        }
+    }
+
     /// Removes all groups, as [`Self::push`] does one.
     ///
     /// # Errors
@@ -146,7 +176,7 @@ impl Pipeline {
         };
         let place = Queued::enter(&self.inner.queued, size).ok_or_else(refused)?;
         let (reply, answer) = oneshot::channel();
-        let pushing = Pushing { what, received, size, reply, _place: place };
+        let pushing = Pushing { what, received, size, reply, _place: Some(place) };
         match self.inner.queue.try_send(Command::Push(Box::new(pushing))) {
             Ok(()) => Ok(answer),
             Err(mpsc::TrySendError::Full(_)) => Err(refused()),
@@ -191,11 +221,46 @@ impl Pushes {
             store.flush()?;
             groups = Groups::load(&table, config, hash_key, began.0)?;
         }
-        Ok(Self { groups, table, rules: None, answers: Answers::start(), began })
+        let mut res = Self { groups, table, rules: None, answers: Answers::start(), began };
+        res.expire_at_start();
+        Ok(res)
     }
 
     fn now(&self) -> Now {
         Now { wall: now(), steady: self.began.0.saturating_add(self.began.1.elapsed()) }
+    }
+
+    /// Takes what was due while no process ran. What cannot be stored now is due at the next tick as well.
+    fn expire_at_start(&mut self) {
+        let mut total = 0;
+        self.groups.set_now(self.now());
+        while self.groups.is_due() {
+            let (outcome, n) = self.groups.expire();
+            let mut batch = Batch::default();
+            put(&mut batch, outcome.writes);
+            if let Err(error) = self.table.apply(batch) {
+                tracing::warn!(%error, "removing pushed groups that expired failed; will retry");
+                return self.groups.undo(outcome.undo);
+            }
+            total += n;
+        }
+        if total > 0 {
+            tracing::info!(groups = total, "{total} pushed groups expired while nothing ran");
+        }
+    }
+
+    /// What takes the groups that are due, if there are any. Looks at the first alone.
+    pub(super) fn expiry(&mut self) -> Option<Pushing> {
+        self.groups.set_now(self.now());
+        let (reply, _) = oneshot::channel();
+        let what = What::Expire;
+        self.groups.is_due().then(|| Pushing {
+            what,
+            received: now(),
+            size: 0,
+            reply,
+            _place: None,
+        })
     }
 
     pub(super) fn view(&self) -> View {
@@ -221,6 +286,12 @@ impl Pushes {
         for it in pushes {
             let outcome = match it.what {
                 What::Push(push) => self.groups.apply(push, it.received),
+                What::Remove(selection, removed) => {
+                    let outcome = self.groups.remove_selected(&selection);
+                    removed.get_or_init(|| outcome.undo.before().cloned().collect());
+                    outcome
+                }
+                What::Expire => self.groups.expire().0,
                 What::Wipe => self.groups.wipe(),
             };
             writes.extend(outcome.writes);

@@ -2,6 +2,7 @@
 
 mod clients;
 mod conformance;
+mod groups;
 mod kill;
 mod real;
 mod rivals;

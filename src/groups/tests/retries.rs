@@ -4,7 +4,7 @@ use super::*;
 
 fn keyed(key: &str, body: &str) -> Terms {
     let retry = Some(Retry::new(key, &[body.as_bytes()]));
-    Terms { op: Op::Post, mode: Mode::Sum(Blend::Last), retry }
+    Terms { mode: Mode::Sum(Blend::Last), retry, ..Op::Post.into() }
 }
 
 impl World {

@@ -8,6 +8,7 @@ use super::super::params;
 use crate::groups::{Blend, CLEAR_MODE, ClearMode, Mode, Op, Retry, Terms};
 use crate::push::Grouping;
 use axum::http::Method;
+use std::time::Duration;
 
 /// The header of draft-ietf-httpapi-idempotency-key-header-07.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -18,6 +19,7 @@ const MAX_KEY_BYTES: usize = 255;
 #[derive(Debug)]
 pub(super) struct Asked {
     mode: Mode,
+    ttl: Option<Duration>,
     key: Option<String>,
 }
 
@@ -56,7 +58,11 @@ pub(super) fn of(call: &Call, grouping: &mut Grouping) -> Result<Asked, ApiError
         (it, None) => it,
     };
     let key = call.headers.get(IDEMPOTENCY_KEY).map(|it| key(it.as_bytes())).transpose()?;
-    Ok(Asked { mode, key })
+    let ttl = match word(call, "ttl") {
+        None => jobs.ttl(job),
+        Some(it) => self::ttl(&it)?,
+    };
+    Ok(Asked { mode, ttl, key })
 }
 
 /// The parameter `name`, or the header `X-Observatory-Name`.
@@ -70,6 +76,15 @@ fn gauges(text: &str) -> Result<Blend, ApiError> {
     text.parse().map_err(|()| {
         ApiError::parameter("gauges", format!("must be last, sum, min or max, not {text:?}"))
     })
+}
+
+fn ttl(text: &str) -> Result<Option<Duration>, ApiError> {
+    if matches!(text, "off" | "0") {
+        return Ok(None);
+    }
+    let ttl = params::duration(text).filter(|it| !it.is_zero());
+    let reason = || format!("must be a duration such as 30m, 1h or 7d, or off, not {text:?}");
+    ttl.map(Some).ok_or_else(|| ApiError::parameter("ttl", reason()))
 }
 
 /// The key: a string of structured fields (RFC 8941), in quotes; many clients send it without.
@@ -109,11 +124,11 @@ fn unquoted(text: &str) -> Option<String> {
 impl Asked {
     /// The terms of a push of `body`.
     pub(super) fn into_terms(self, method: &Method, body: &[u8]) -> Terms {
-        let Self { mode, key } = self;
+        let Self { mode, ttl, key } = self;
         let op = if *method == Method::PUT { Op::Put } else { Op::Post };
         let retry = key
             .map(|it| Retry::new(&it, &[method.as_str().as_bytes(), mode.name().as_bytes(), body]));
-        Terms { op, mode, retry }
+        Terms { op, mode, ttl, retry }
     }
 }
 
