@@ -2,6 +2,7 @@
 
 mod clients;
 mod conformance;
+mod expiry;
 mod groups;
 mod kill;
 mod real;
