@@ -8,7 +8,7 @@ use std::{str::FromStr, time::Duration};
 pub const CLEAR_MODE: &str = "clearmode";
 
 /// How a push is applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// What it does to its group.
     pub op: Op,

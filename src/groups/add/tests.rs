@@ -204,7 +204,7 @@ proptest! {
         let sum = all[1..].iter().fold(all[0].clone(), add);
         let (last, rest) = all.split_last().unwrap();
         prop_assert_eq!(&rest.iter().rev().fold(last.clone(), add), &sum);
-        let mut bounds: Vec<f64> = all.iter().flat_map(|it| shown(it)).map(|it| it.0).collect();
+        let mut bounds: Vec<f64> = all.iter().flat_map(shown).map(|it| it.0).collect();
         bounds.sort_by(f64::total_cmp);
         bounds.dedup();
         let below = |it: &Histogram, bound: f64| {

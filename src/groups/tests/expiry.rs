@@ -99,7 +99,7 @@ fn a_sum_begins_anew_after_its_group_expired() {
     let mut world = World::new();
     let adding = Terms { mode: Mode::Sum(Blend::Last), ..lasting(Op::Post, 60) };
     for expected in [1.0, 2.0] {
-        world.push(adding.clone(), "job/j", "# TYPE c counter\nc 1\n").unwrap();
+        world.push(adding, "job/j", "# TYPE c counter\nc 1\n").unwrap();
         assert_eq!(world.value("c"), Some(expected));
     }
     world.pass(MINUTE, 0);
