@@ -40,7 +40,7 @@ use crate::metrics;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::store::{Store, StoreError};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
@@ -108,7 +108,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     ids: IdGenerator,
     started: Instant,
-    failure: Arc<ArcSwapOption<String>>,
+    pulse: Arc<health::Pulse>,
     own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
@@ -243,7 +243,7 @@ impl Pipeline {
             max_requests: config.queue_requests,
             max_bytes: config.queue_bytes,
         });
-        let failure = Arc::new(ArcSwapOption::empty());
+        let pulse = Arc::new(health::Pulse::default());
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
@@ -257,7 +257,7 @@ impl Pipeline {
             store,
             journal_writer,
             (projection, pushes),
-            (Arc::clone(&failure), Arc::clone(&own)),
+            (Arc::clone(&pulse), Arc::clone(&own)),
         )?;
         let writer = spawn("writer", move || writer.run(&commands))?;
         let merger = spawn("merger", move || merger.run())?;
@@ -276,7 +276,7 @@ impl Pipeline {
                 reloading: tokio::sync::Mutex::default(),
                 ids: IdGenerator::new(ids),
                 started: Instant::now(),
-                failure,
+                pulse,
                 own,
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),

@@ -1,6 +1,7 @@
 //! The one thread that changes things.
 
 use super::answers::Answers;
+use super::health::Pulse;
 use super::own::Own;
 use super::push::{Applied, Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
@@ -12,7 +13,6 @@ use crate::journal::{Journal, Segment};
 use crate::metrics::{Part, Projection};
 use crate::rules::{RuleSet, Updates};
 use crate::store::{Batch, Store, StoreError, Table};
-use arc_swap::ArcSwapOption;
 use std::{
     collections::HashSet,
     sync::{Arc, mpsc},
@@ -55,7 +55,7 @@ pub(super) struct Writer {
     unflushed: Option<Instant>,
     /// Requests that the last commit took.
     crowd: usize,
-    failure: Arc<ArcSwapOption<String>>,
+    pulse: Arc<Pulse>,
     own: Arc<Own>,
     answers: Answers<Result<Duplicates, SubmitError>>,
     pushes: Pushes,
@@ -113,7 +113,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         (projection, pushes): (Projection, Pushes),
-        (failure, own): (Arc<ArcSwapOption<String>>, Arc<Own>),
+        (pulse, own): (Arc<Pulse>, Arc<Own>),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
@@ -128,7 +128,7 @@ impl Writer {
             snapshot_at: Instant::now(),
             unflushed: None,
             crowd: 0,
-            failure,
+            pulse,
             own,
             answers: Answers::start(),
             pushes,
@@ -139,6 +139,7 @@ impl Writer {
     pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
         let mut ticked = Instant::now();
         loop {
+            self.pulse.beat();
             match commands.recv_timeout(self.patience()) {
                 Ok(command) => {
                     if self.crowd >= CROWD {
@@ -276,9 +277,9 @@ impl Writer {
         match &done {
             Ok(()) => {
                 self.own.committed(started.elapsed());
-                self.recovered();
+                self.pulse.recovered();
             }
-            Err(error) => self.failed(error),
+            Err(error) => self.pulse.failed(error),
         }
         self.pushes.answer(pushed.replies, done.as_ref().err());
     }
@@ -322,7 +323,7 @@ impl Writer {
         self.own.committed(started.elapsed());
         match flushed {
             Ok(()) => {
-                self.recovered();
+                self.pulse.recovered();
                 let answer =
                     |(append, duplicates): (Append, Duplicates)| (append.reply, Ok(duplicates));
                 self.answers.send(appends.into_iter().zip(duplicates).map(answer).collect());
@@ -332,7 +333,7 @@ impl Writer {
     }
 
     fn refuse(&self, appends: Vec<Append>, error: &StoreError) {
-        self.failed(error);
+        self.pulse.failed(error);
         let refused = || Err(SubmitError::from(error));
         self.answers.send(appends.into_iter().map(|it| (it.reply, refused())).collect());
     }
@@ -396,8 +397,8 @@ impl Writer {
             && since.elapsed() >= every
         {
             match self.journal.flush() {
-                Ok(()) => self.recovered(),
-                Err(error) => self.failed(&error),
+                Ok(()) => self.pulse.recovered(),
+                Err(error) => self.pulse.failed(&error),
             }
             self.unflushed = None;
         }
@@ -428,22 +429,8 @@ impl Writer {
 
     /// A full disk is not asked about by events alone: nobody may send any to a server that is not ready.
     fn look_for_room(&self) {
-        if self.failure.load().is_some() && self.store.check_room(1).is_ok() {
-            self.recovered();
-        }
-    }
-
-    fn failed(&self, error: &StoreError) {
-        if self.failure.load().is_none() {
-            tracing::error!(%error, "the store cannot be written; events are refused");
-        }
-        self.failure.store(Some(Arc::new(error.to_string())));
-    }
-
-    fn recovered(&self) {
-        if self.failure.load().is_some() {
-            tracing::info!("the store can be written again");
-            self.failure.store(None);
+        if self.pulse.has_failed() && self.store.check_room(1).is_ok() {
+            self.pulse.recovered();
         }
     }
 }
