@@ -13,7 +13,7 @@ mod raw;
 mod text;
 mod wire;
 
-pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
+pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Timestamp, Value};
 pub use path::{
     Grouping, Options, PathError, grouping, is_jobless_push, is_push, jobless_grouping,
 };

@@ -107,9 +107,12 @@ impl Push {
             hashes: Vec::new(),
             errors: Vec::new(),
         };
-        let mut metrics = families.iter().flat_map(|it| &it.metrics);
-        if metrics.any(|it| it.timestamp_ms.is_some()) {
-            res.errors.push(reject::TIMESTAMPS.to_owned());
+        let stamped = families.iter().find_map(|family| {
+            let timestamp = family.metrics.iter().find_map(|it| it.timestamp)?;
+            Some(reject::timestamp(&family.name, timestamp))
+        });
+        if let Some(error) = stamped {
+            res.errors.push(error);
             return res;
         }
         // Stable, so that the last one of a name is the one to keep.

@@ -5,7 +5,7 @@ use super::limits::Exceeded;
 use crate::exposition;
 use crate::exposition::Kind;
 use crate::labels;
-use crate::push::Value;
+use crate::push::{Timestamp, Value};
 
 /// Errors that are told at once.
 pub(super) const MAX_ERRORS: usize = 10;
@@ -13,7 +13,6 @@ pub(super) const MAX_ERRORS: usize = 10;
 /// Characters of a metric that an error shows.
 const MAX_METRIC_CHARS: usize = 1000;
 
-pub(super) const TIMESTAMPS: &str = "pushed metrics must not have timestamps";
 pub(super) const TWICE: &str = "was collected before with the same name and label values";
 
 /// Why a push was rejected.
@@ -55,6 +54,11 @@ pub(super) fn kind(it: Kind) -> &'static str {
 
 pub(super) fn own(name: &str) -> String {
     format!("metric family {name:?} is one of the server's own; push it under another name")
+}
+
+pub(super) fn timestamp(name: &str, it: Timestamp) -> String {
+    let line = it.line.map_or_else(String::new, |it| format!(" in line {it}"));
+    format!("pushed metrics must not have timestamps: {name:?} has one{line}")
 }
 
 pub(super) fn other_type(name: &str, found: Kind, expected: Kind) -> String {

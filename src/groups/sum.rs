@@ -133,7 +133,7 @@ impl Sum {
 
     fn keep(&mut self, part: &NewPart, it: Sample<'_>) {
         let Sample { labels, value, created_ms, exemplar } = it;
-        let metric = Metric { labels: Vec::new(), value, timestamp_ms: None, created_ms, exemplar };
+        let metric = Metric { labels: Vec::new(), value, timestamp: None, created_ms, exemplar };
         series::write(&mut self.out, labels, &metric, part.traits.rich);
     }
 }

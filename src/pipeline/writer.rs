@@ -172,7 +172,7 @@ impl Writer {
     fn expire(&mut self) {
         for _ in 0..EXPIRIES {
             // What cannot be stored now is due later as well.
-            if self.failure.load().is_some() {
+            if self.pulse.has_failed() {
                 return;
             }
             let Some(expiry) = self.pushes.expiry() else { return };

@@ -68,7 +68,7 @@ fn families(step: &Step) -> Vec<Family> {
                 }),
                 _ => push::Value::Number(f64::from(*value)),
             },
-            timestamp_ms: None,
+            timestamp: None,
             created_ms: None,
             exemplar: None,
         };

@@ -62,6 +62,18 @@ const OURS: &[(&str, usize, &str, &str)] = &[
     ("B18", 4, "200", "HEAD is GET without the body"),
     ("B18", 5, "405 Method Not Allowed", "and Allow names HEAD"),
     (
+        "D04",
+        1,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: pushed metrics must not have timestamps: \"m\" has one in line 1",
+        "and which, and where",
+    ),
+    (
+        "D04",
+        2,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: pushed metrics must not have timestamps: \"m\" has one in line 1",
+        "and which, and where",
+    ),
+    (
         "D13",
         2,
         "200 | m_total{instance=\"\",job=\"j\"} 1",
@@ -86,6 +98,12 @@ const OURS: &[(&str, usize, &str, &str)] = &[
     ("E04", 2, "200", "snappy without frames is understood as well"),
     ("E06", 1, "200 OK", "a request without a body has no encoding"),
     ("E06", 2, "202", "a request without a body has no encoding"),
+    (
+        "F10",
+        1,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: pushed metrics must not have timestamps: \"m\" has one",
+        "and which",
+    ),
     ("F13", 2, "400 a metric family has no name", "it would empty every page"),
     ("F13", 3, "200 | zzz{instance=\"\",job=\"zz\"} 1", "the page is there"),
     ("F15", 1, "413", "an announced size is not believed; theirs dies"),
@@ -123,6 +141,18 @@ const OURS: &[(&str, usize, &str, &str)] = &[
         "reserved names are seen through their escapes; nothing is stored",
     ),
     ("G14", 2, "200", "so the page is there"),
+    (
+        "H02",
+        2,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: pushed metrics must not have timestamps: \"n\" has one in line 1",
+        "and which, and where",
+    ),
+    (
+        "H03",
+        1,
+        "400 pushed metrics are invalid or inconsistent with existing metrics: pushed metrics must not have timestamps: \"m\" has one in line 1",
+        "and which, and where",
+    ),
     (
         "H06",
         4,
