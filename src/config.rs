@@ -18,7 +18,7 @@ mod value;
 
 pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
-pub use pushgateway::{Prefix, Push, TelemetryPath, Web};
+pub use pushgateway::{KeepTimes, Prefix, Push, TelemetryPath, Web};
 pub use retention::{Age, Bound, Globs, Retention};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,
