@@ -46,6 +46,7 @@ mod shape;
 mod trim;
 mod verify;
 
+pub use block::into_owned as owned_event;
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
 pub use garbage::read_anything;

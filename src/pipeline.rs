@@ -14,6 +14,7 @@ mod answers;
 mod chronicle;
 mod health;
 mod keeper;
+mod live;
 mod own;
 mod push;
 mod queue;
@@ -50,7 +51,7 @@ use std::{
     thread,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How the pipeline behaves.
 #[derive(Clone, Debug)]
@@ -114,6 +115,7 @@ struct Inner {
     pages: scrape::Pages,
     keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    committed: watch::Receiver<u64>,
     replays: replay::Replays,
 }
 
@@ -254,12 +256,14 @@ impl Pipeline {
         let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
+        let tap = live::Tap::new(journal.end());
+        let committed = tap.follow();
         let writer = writer::Writer::new(
             config,
             store,
             journal_writer,
             (projection, pushes),
-            (Arc::clone(&failure), Arc::clone(&own)),
+            (Arc::clone(&failure), Arc::clone(&own), tap),
         )?;
         let writer = spawn("writer", move || writer.run(&commands))?;
         let merger = spawn("merger", move || merger.run())?;
@@ -284,6 +288,7 @@ impl Pipeline {
                 pages: scrape::Pages::default(),
                 keeper,
                 threads: Mutex::new(vec![writer, merger]),
+                committed,
                 replays,
             }),
         };

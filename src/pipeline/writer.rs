@@ -1,6 +1,7 @@
 //! The one thread that changes things.
 
 use super::answers::Answers;
+use super::live::Tap;
 use super::own::Own;
 use super::push::{Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
@@ -56,6 +57,7 @@ pub(super) struct Writer {
     own: Arc<Own>,
     answers: Answers<Result<Duplicates, SubmitError>>,
     pushes: Pushes,
+    tap: Tap,
 }
 
 /// The projection as it was: the snapshot, and the events after it.
@@ -110,7 +112,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         (projection, pushes): (Projection, Pushes),
-        (failure, own): (Arc<ArcSwapOption<String>>, Arc<Own>),
+        (failure, own, tap): (Arc<ArcSwapOption<String>>, Arc<Own>, Tap),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
@@ -129,6 +131,7 @@ impl Writer {
             own,
             answers: Answers::start(),
             pushes,
+            tap,
         })
     }
 
@@ -308,6 +311,7 @@ impl Writer {
         match flushed {
             Ok(()) => {
                 self.recovered();
+                self.tap.committed(self.next);
                 let answer =
                     |(append, duplicates): (Append, Duplicates)| (append.reply, Ok(duplicates));
                 self.answers.send(appends.into_iter().zip(duplicates).map(answer).collect());
