@@ -104,7 +104,7 @@ fn tokens_of_the_configuration() {
 #[test]
 fn open_for_all() {
     let (tokens, _dir) = new(config(Open::WithoutTokens, &[]));
-    assert_eq!(tokens.verify(None, NOW), Ok(Identity { name: None, roles: Roles::ALL }));
+    assert_eq!(tokens.verify(None, NOW), Ok(Identity { roles: Roles::ALL, ..Identity::default() }));
     let (_, secret) = tokens.create("first", roles("admin"), None, NOW).unwrap();
     assert_eq!(tokens.verify(None, NOW), Err(AuthError::Missing));
     assert!(tokens.verify(Some(&secret), NOW).is_ok());
