@@ -11,6 +11,7 @@ mod pushgateway;
 mod retention;
 mod settings;
 mod show;
+mod stream;
 mod suggest;
 mod units;
 mod value;
@@ -24,5 +25,6 @@ pub use settings::{
     Shutdown, Size, Snapshot, Store, Token,
 };
 pub use show::show;
+pub use stream::{Origins, Stream};
 pub use units::duration as parse_duration;
 pub use value::split_role;

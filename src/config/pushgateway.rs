@@ -2,6 +2,7 @@
 
 use super::node::Node;
 use super::settings::Settings;
+use super::stream::Origins;
 use super::value::{Context, Fault, Value};
 use crate::http;
 use crate::push;
@@ -27,6 +28,8 @@ pub struct Web {
     pub enable_admin_api: bool,
     /// Whether `PUT /-/quit` works.
     pub enable_lifecycle: bool,
+    /// Pages of other sites that may do what ours may.
+    pub allowed_origins: Origins,
 }
 
 /// The path of scrapes; begins with a slash.
