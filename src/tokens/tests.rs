@@ -124,7 +124,7 @@ fn secrets_are_not_shown_or_stored() {
     assert!(!shown.contains(&secret) && !shown.contains("secret-a"), "{shown}");
     drop(tokens);
     let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
-    let stored: Vec<_> = store.table(TABLE).unwrap().prefix(b"").map(Result::unwrap).collect();
+    let stored: Vec<_> = store.table(TABLE).unwrap().prefix(b"tok_").map(Result::unwrap).collect();
     assert_eq!(stored.len(), 1);
     assert!(!String::from_utf8_lossy(&stored[0].1).contains(&secret));
 }

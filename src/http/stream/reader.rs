@@ -143,6 +143,11 @@ impl Reader {
         self.at.saturating_sub(1)
     }
 
+    /// How often it says that it lives.
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.config.heartbeat
+    }
+
     /// Which events the client wants.
     pub(super) fn filter(&self) -> Arc<Filter> {
         Arc::clone(&self.filter)

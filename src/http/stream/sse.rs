@@ -14,7 +14,7 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde_json::json;
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 /// How long a client waits before it comes back, in milliseconds.
 const RETRY: u32 = 2000;
@@ -43,6 +43,13 @@ pub(in crate::http) async fn stream(call: Call) -> Result<Response<Body>, ApiErr
     Ok(response)
 }
 
+/// What a stream begins with: which server it is, behind which number it begins, and how often it says that it
+/// lives.
+pub(super) fn hello(last: u64, newest: u64, heartbeat: Duration) -> serde_json::Value {
+    let seconds = heartbeat.as_secs_f64();
+    json!({"version": VERSION, "sequence": last, "newest": newest, "heartbeat_seconds": seconds})
+}
+
 fn text(item: &Item, reader: &Reader, open: &mut Open) -> Bytes {
     let last = reader.last();
     let (name, data) = match item {
@@ -51,9 +58,7 @@ fn text(item: &Item, reader: &Reader, open: &mut Open) -> Bytes {
             open.sent(picked.len());
             return picked.text();
         }
-        Item::Hello { newest } => {
-            ("hello", json!({"version": VERSION, "sequence": last, "newest": newest}))
-        }
+        Item::Hello { newest } => ("hello", hello(last, *newest, reader.heartbeat())),
         Item::Reset(Reset { reason, since, missing }) => (
             "reset",
             json!({"reason": reason, "since": since, "sequence": last, "missing": missing, "events": "/api/v1/events"}),

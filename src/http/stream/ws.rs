@@ -4,10 +4,10 @@ use super::begin;
 use super::frames::{Frame, Step};
 use super::instruments::Open;
 use super::reader::{Item, Reader, Reason};
+use super::sse::hello;
 use super::wanted::{Filter, Reset};
 use crate::http::endpoint::Call;
 use crate::http::error::ApiError;
-use crate::http::health::VERSION;
 use crate::http::routes::Rendering;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -34,8 +34,6 @@ const GOODBYE: Duration = Duration::from_millis(500);
 struct Socket {
     reader: Reader,
     link: Link,
-    /// How often the client is heard of at least.
-    heartbeat: Duration,
     /// When something came from the client.
     heard: Instant,
 }
@@ -48,6 +46,8 @@ struct Link {
     bare: bool,
     /// How long a message may take to be sent.
     patience: Duration,
+    /// How often the client is asked whether it is there.
+    heartbeat: Duration,
     /// The sequence number to go on from: up to it, everything was sent.
     sent: u64,
 }
@@ -67,10 +67,10 @@ pub(in crate::http) async fn socket(mut call: Call) -> Result<Response<Body>, Ap
         open: streams.instruments.open("websocket"),
         bare,
         patience: streams.config.max_lag,
+        heartbeat: reader.heartbeat(),
         sent: reader.last(),
     };
-    let heartbeat = streams.config.heartbeat;
-    let mut socket = Socket { reader, link, heartbeat, heard: Instant::now() };
+    let mut socket = Socket { reader, link, heard: Instant::now() };
     let running = streams.token();
     let upgrade = upgrade
         .max_message_size(MAX_MESSAGE_BYTES)
@@ -109,7 +109,7 @@ impl Socket {
     async fn run(&mut self, socket: WebSocket) {
         let (mut out, mut from) = socket.split();
         let ended = loop {
-            let silent = self.heard + 2 * self.heartbeat + self.link.patience;
+            let silent = self.heard + 2 * self.link.heartbeat + self.link.patience;
             let done = tokio::select! {
                 biased;
                 said = from.next() => {
@@ -135,6 +135,8 @@ impl Socket {
     /// Sends `item`; breaks if that was the end, with the reason if the client is still to be told.
     async fn send(&mut self, item: &Item, out: &mut Out) -> ControlFlow<Option<Reason>> {
         if let Item::Close(reason) = item {
+            // Whatever came before it was sent, or not wanted.
+            self.link.sent = self.reader.last();
             return ControlFlow::Break(Some(*reason));
         }
         let (last, patience) = (self.reader.last(), self.link.patience);
@@ -161,13 +163,15 @@ impl Link {
             Item::Heartbeat => {
                 // A client that is gone does not answer.
                 out.feed(Message::Ping(Bytes::new())).await?;
-                json!({"type": "heartbeat", "seq": last})
+                json!({"type": "heartbeat", "sequence": last})
             }
             Item::Hello { newest } => {
-                json!({"type": "hello", "version": VERSION, "seq": last, "newest": newest})
+                let mut hello = hello(last, *newest, self.heartbeat);
+                hello["type"] = "hello".into();
+                hello
             }
             Item::Reset(Reset { reason, since, missing }) => {
-                json!({"type": "reset", "reason": reason, "since": since, "seq": last, "missing": missing})
+                json!({"type": "reset", "reason": reason, "since": since, "sequence": last, "missing": missing})
             }
             Item::Close(_) => return Ok(()),
         };
@@ -214,7 +218,12 @@ impl Link {
                 }
                 Some(Ok(Message::Ping(_))) => out.flush().await.ok(),
                 Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Pong(_))) => Some(()),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+                Some(Ok(Message::Close(_))) => {
+                    // The library has put its goodbye in line.
+                    let _ = out.flush().await;
+                    None
+                }
+                Some(Err(_)) | None => None,
             }
         };
         match timeout(self.patience, reply).await {
