@@ -79,7 +79,7 @@ pub struct Config {
     pub metrics_auth: bool,
     /// How long a browser is let in after it has shown a token. Default 12 h.
     pub session: Duration,
-    /// Pages of other sites that may open WebSockets and use the session of a browser, as `https://HOST[:PORT]`.
+    /// Pages of other sites that may open web sockets and use the session of a browser, as `https://HOST[:PORT]`.
     /// Default none.
     pub allowed_origins: Vec<String>,
     /// How streams behave.

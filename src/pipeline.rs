@@ -47,7 +47,7 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -243,12 +243,7 @@ impl Pipeline {
             journal::open(store, dedup_window(config, &rules), now, (random(0), random(8)))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
-        let queued = Arc::new(Queued {
-            requests: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            max_requests: config.queue_requests,
-            max_bytes: config.queue_bytes,
-        });
+        let queued = Arc::new(Queued::new(config));
         let failure = Arc::new(ArcSwapOption::empty());
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);

@@ -1,6 +1,6 @@
 //! `/api/v1/session`: what lets a browser in, which can set no headers on streams and should keep no token.
 //!
-//! The cookie is HttpOnly, so that no script reads it, and SameSite=Strict, so that no other site sends it; what
+//! The cookie is `HttpOnly`, so that no script reads it, and `SameSite=Strict`, so that no other site sends it; what
 //! changes something is refused all the same if its origin is another (`gate`).
 
 use super::body;

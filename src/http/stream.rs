@@ -1,4 +1,4 @@
-//! `/api/v1/stream` and the WebSockets: events as they are committed.
+//! `/api/v1/stream` and the web sockets: events as they are committed.
 //!
 //! # Contract
 //!

@@ -213,7 +213,8 @@ fn web_sockets_have_the_same_events() {
     let settings = Settings::new().env("OBSERVATORY_STREAM_HEARTBEAT", "300ms");
     let mut server = Server::start_with(settings);
     let send = |server: &Server, n: u64| {
-        let event = json!({"event_type": if n % 2 == 0 { "even" } else { "odd" }, "source": "s", "data": {"n": n}});
+        let kind = if n.is_multiple_of(2) { "even" } else { "odd" };
+        let event = json!({"event_type": kind, "source": "s", "data": {"n": n}});
         server.client().event(&event).expect(202);
     };
     for n in 1..=120 {

@@ -77,7 +77,7 @@ fn a_hundred_disconnects_and_a_kill_lose_nothing() {
     let mut read = |server: &Server, count: u64| {
         // By the header as a browser does it, and by the parameter as scripts do.
         let id = last_id.to_string();
-        let opened = if count % 2 == 0 {
+        let opened = if count.is_multiple_of(2) {
             Sse::open(server.addr, "/api/v1/stream", &[("last-event-id", &id)])
         } else {
             Sse::open(server.addr, &format!("/api/v1/stream?since={id}"), &[])

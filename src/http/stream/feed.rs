@@ -5,8 +5,9 @@
 //! one that is slow finds its place gone from the ring, and nothing else happens.
 
 use super::frames::{Builder, Step};
+use super::wanted::Filter;
 use crate::http::error::ApiError;
-use crate::journal::{Journal, Query};
+use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use std::{
     collections::VecDeque,
@@ -166,17 +167,10 @@ impl Shared {
     fn write_up_to(&self, end: u64) -> Result<(), ApiError> {
         let start = self.ring().range.end;
         let mut builder = Builder::new(start, true);
-        write(
-            &self.journal,
-            &Query::default(),
-            start..end,
-            &mut builder,
-            |_| true,
-            |step| {
-                self.push(step);
-                ControlFlow::Continue(())
-            },
-        )?;
+        write(&self.journal, &Filter::default(), start..end, &mut builder, |step| {
+            self.push(step);
+            ControlFlow::Continue(())
+        })?;
         self.push(builder.take(end));
         Ok(())
     }
@@ -204,18 +198,17 @@ impl Shared {
     }
 }
 
-/// Writes what `query` and `wants` want in `range`; `full` gets each step that is full, and may break.
+/// Writes what `filter` wants in `range`; `full` gets each step that is full, and may break.
 pub(super) fn write(
     journal: &Journal,
-    query: &Query,
+    filter: &Filter,
     range: Range<u64>,
     builder: &mut Builder,
-    wants: impl Fn(&crate::event::Event<'_>) -> bool,
     mut full: impl FnMut(Step) -> ControlFlow<()>,
 ) -> Result<(), ApiError> {
     let mut failed = None;
-    journal.in_order(query, range, |seq, event| {
-        if !wants(event) {
+    journal.in_order(&filter.query, range, |seq, event| {
+        if !filter.is_severe(event) {
             return ControlFlow::Continue(());
         }
         if let Err(error) = builder.push(seq, event) {

@@ -231,7 +231,7 @@ mod tests {
             seq += 1;
             builder.push(seq, &event("a", "{}")).unwrap();
         }
-        assert!(seq as usize <= STEP_EVENTS);
+        assert!(seq <= STEP_EVENTS as u64);
         let step = builder.take(seq + 1);
         assert!(step.text.len() < 2 * STEP_BYTES && step.size_bytes() > step.text.len());
         assert_eq!(

@@ -268,12 +268,20 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // A page that waits for its turn is not read for nobody.
+        if let Some(page) = &self.page {
+            page.abort();
+        }
+    }
+}
+
 fn read(feed: &Feed, filter: &Filter, at: u64) -> Result<Step, ApiError> {
     let end = feed.committed().min(at + PAGE_EVENTS);
     let mut builder = Builder::new(at, false);
     let mut full = None;
-    let wants = |event: &crate::event::Event<'_>| filter.is_severe(event);
-    feed::write(feed.journal(), &filter.query, at..end, &mut builder, wants, |step| {
+    feed::write(feed.journal(), filter, at..end, &mut builder, |step| {
         full = Some(step);
         ControlFlow::Break(())
     })?;

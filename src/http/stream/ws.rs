@@ -167,7 +167,9 @@ impl Link {
             }
             Item::Hello { newest } => {
                 let mut hello = hello(last, *newest, self.heartbeat);
-                hello["type"] = "hello".into();
+                if let Some(it) = hello.as_object_mut() {
+                    it.insert("type".to_owned(), "hello".into());
+                }
                 hello
             }
             Item::Reset(Reset { reason, since, missing }) => {

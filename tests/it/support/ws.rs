@@ -1,4 +1,4 @@
-//! A client of WebSockets of the plainest kind: text, and no mask to speak of.
+//! A client of web sockets of the plainest kind: text, and no mask to speak of.
 
 use super::http::{self, Response};
 use serde_json::Value;
