@@ -43,8 +43,8 @@ use tokio_util::{
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-/// Streams that read the journal at once; others wait for their turn.
-const CATCHING_UP: usize = 4;
+/// Streams of a kind that read the journal at once; others wait for their turn.
+const AT_ONCE: usize = 2;
 
 /// How streams behave.
 #[derive(Clone, Debug)]
@@ -68,13 +68,29 @@ pub struct Config {
 pub(super) struct Streams {
     feed: Feed,
     places: Places,
-    catching_up: Arc<Semaphore>,
+    turns: Turns,
     /// Tells that tokens have changed.
     changes: watch::Sender<()>,
     instruments: Instruments,
     stopping: CancellationToken,
     tasks: TaskTracker,
     config: Config,
+}
+
+/// The turns to read the journal.
+#[derive(Clone, Debug)]
+struct Turns {
+    /// Of streams that have not been up to date yet.
+    past: Arc<Semaphore>,
+    /// Of those that have been.
+    behind: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        let turns = || Arc::new(Semaphore::new(AT_ONCE));
+        Self { past: turns(), behind: turns() }
+    }
 }
 
 impl Streams {
@@ -88,7 +104,7 @@ impl Streams {
         Self {
             feed: Feed::new(pipeline, bounds, stopping.clone()),
             places: Places::new(config.max, config.max_per_client),
-            catching_up: Arc::new(Semaphore::new(CATCHING_UP)),
+            turns: Turns::default(),
             changes: watch::Sender::new(()),
             instruments,
             stopping,

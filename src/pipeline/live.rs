@@ -36,3 +36,45 @@ impl Pipeline {
         self.inner.committed.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::super::tests::{event, open};
+    use crate::journal::Query;
+    use std::ops::ControlFlow;
+
+    /// A follower that looks only now and then, as one does that has other things to do.
+    #[tokio::test]
+    async fn a_follower_sees_every_event_once_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipeline = open(dir.path(), Config::default());
+        let mut committed = pipeline.committed();
+        let (mut at, mut seen) = (*committed.borrow(), Vec::new());
+        for n in 0..200_u64 {
+            let ids = [format!("a{n}"), format!("b{n}")];
+            let events = ids.iter().map(|it| event(Some(it), "t")).collect();
+            pipeline.submit(events).await.unwrap();
+            // What was acknowledged is there.
+            assert_eq!(*committed.borrow(), 2 * n + 3);
+            if n % 7 == 0 || n == 199 {
+                let end = *committed.borrow_and_update();
+                let each = |seq, _: &crate::event::Event<'_>| {
+                    seen.push(seq);
+                    ControlFlow::Continue(())
+                };
+                pipeline.journal().in_order(&Query::default(), at..end, each).unwrap();
+                at = end;
+            }
+        }
+        assert_eq!(seen, (1..=400).collect::<Vec<_>>());
+        // A retry moves nothing.
+        pipeline.submit(vec![event(Some("a5"), "t")]).await.unwrap();
+        assert!(!committed.has_changed().unwrap());
+        pipeline.stop().await;
+        drop(pipeline);
+        let again = open(dir.path(), Config::default());
+        assert_eq!(*again.committed().borrow(), 401);
+        again.stop().await;
+    }
+}

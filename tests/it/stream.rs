@@ -290,7 +290,7 @@ fn a_slow_reader_is_closed_with_its_place_and_others_go_on() {
 #[test]
 fn two_hundred_stuck_readers_cost_little_memory() {
     const EVENTS: u64 = 4000;
-    let server = Server::start_with(settings_of_slow().env("OBSERVATORY_STREAM_MAX_LAG", "20s"));
+    let server = Server::start_with(Settings::new().env("OBSERVATORY_STREAM_MAX_LAG", "20s"));
     let mut fast = Sse::open(server.addr, "/api/v1/stream", &[]).unwrap();
     fast.until("hello");
     // So that what is measured is not the journal's.

@@ -8,13 +8,13 @@ use super::feed::{self, Feed, Listening};
 use super::frames::{Builder, Picked, Step};
 use super::places::Place as Seat;
 use super::wanted::{Filter, Place, Reset};
-use super::{Config, Streams};
+use super::{Config, Streams, Turns};
 use crate::http::error::ApiError;
 use crate::pipeline::Pipeline;
 use crate::tokens::{Identity, Tokens};
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Sequence numbers that one page covers at most, so that a page takes no longer than some milliseconds.
 const PAGE_EVENTS: u64 = 20_000;
+/// Steps of a page. A block is read whole for each page of it, and all of them wait for a client that does not read.
+const PAGE_STEPS: usize = 4;
 
 /// A client's way through the journal.
 pub(super) struct Reader {
@@ -33,8 +35,10 @@ pub(super) struct Reader {
     at: u64,
     reset: Option<Reset>,
     state: State,
-    page: Option<JoinHandle<Result<Step, ApiError>>>,
-    catching_up: Arc<Semaphore>,
+    page: Option<JoinHandle<Result<VecDeque<Step>, ApiError>>>,
+    /// What is left of the last page.
+    steps: VecDeque<Step>,
+    turns: Turns,
     ends: watch::Receiver<u64>,
     beat: Instant,
     /// When it had everything the last time; `None` until then.
@@ -130,7 +134,8 @@ impl Reader {
             reset,
             state: State::New,
             page: None,
-            catching_up: streams.catching_up.clone(),
+            steps: VecDeque::new(),
+            turns: streams.turns.clone(),
             beat: Instant::now() + streams.config.heartbeat,
             up_to_date: None,
             permit,
@@ -190,6 +195,12 @@ impl Reader {
                 self.beat = Instant::now() + self.config.heartbeat;
                 return Some(Item::Heartbeat);
             }
+            if let Some(step) = self.steps.pop_front() {
+                if let Some(it) = self.advance(Arc::new(step)) {
+                    return Some(it);
+                }
+                continue;
+            }
             match self.feed.at(self.at) {
                 feed::Place::Step(step, newest) => {
                     if newest {
@@ -203,12 +214,7 @@ impl Reader {
                 }
                 feed::Place::Behind if self.is_slow() => return Some(self.close(Reason::Slow)),
                 feed::Place::Behind => match self.page().await {
-                    Ok(Some(step)) => {
-                        if let Some(it) = self.advance(Arc::new(step)) {
-                            return Some(it);
-                        }
-                    }
-                    Ok(None) => {}
+                    Ok(page) => self.steps = page,
                     Err(error) => {
                         tracing::error!(?error, "a stream ends: its events cannot be read");
                         return Some(self.close(Reason::Failed));
@@ -244,26 +250,29 @@ impl Reader {
         self.pick(&step, from).is_some().then_some(Item::Events(step, from))
     }
 
-    /// The next page of the journal; nothing if something else is to be looked at first.
-    async fn page(&mut self) -> Result<Option<Step>, ApiError> {
+    /// The next page of the journal; empty if something else is to be looked at first.
+    async fn page(&mut self) -> Result<VecDeque<Step>, ApiError> {
         if self.page.is_none() {
             let (feed, filter, at) = (self.feed.clone(), self.filter.clone(), self.at);
-            let catching_up = self.catching_up.clone();
+            // Whoever was up to date does not stand in line behind those who read the past.
+            let turns =
+                if self.up_to_date.is_some() { &self.turns.behind } else { &self.turns.past };
+            let turns = turns.clone();
             self.page = Some(tokio::spawn(async move {
                 // Never closed. What waits for its turn is as bounded as the streams.
-                let _turn = catching_up.acquire_owned().await.map_err(ApiError::internal)?;
+                let _turn = turns.acquire_owned().await.map_err(ApiError::internal)?;
                 let read = move || read(&feed, &filter, at);
                 tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?
             }));
         }
-        let Some(page) = &mut self.page else { return Ok(None) };
+        let Some(page) = &mut self.page else { return Ok(VecDeque::new()) };
         tokio::select! {
-            step = page => {
+            read = page => {
                 self.page = None;
-                step.map_err(ApiError::internal)?.map(Some)
+                read.map_err(ApiError::internal)?
             }
-            () = self.permit.changed() => Ok(None),
-            () = sleep_until(self.beat) => Ok(None),
+            () = self.permit.changed() => Ok(VecDeque::new()),
+            () = sleep_until(self.beat) => Ok(VecDeque::new()),
         }
     }
 }
@@ -277,15 +286,18 @@ impl Drop for Reader {
     }
 }
 
-fn read(feed: &Feed, filter: &Filter, at: u64) -> Result<Step, ApiError> {
+fn read(feed: &Feed, filter: &Filter, at: u64) -> Result<VecDeque<Step>, ApiError> {
     let end = feed.committed().min(at + PAGE_EVENTS);
     let mut builder = Builder::new(at, false);
-    let mut full = None;
+    let mut steps = VecDeque::new();
     feed::write(feed.journal(), filter, at..end, &mut builder, |step| {
-        full = Some(step);
-        ControlFlow::Break(())
+        steps.push_back(step);
+        if steps.len() < PAGE_STEPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(full.unwrap_or_else(|| builder.take(end)))
+    if steps.len() < PAGE_STEPS {
+        steps.push_back(builder.take(end));
+    }
+    Ok(steps)
 }
 
 impl Permit {
