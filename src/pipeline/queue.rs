@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 pub(super) struct Queued {
     pub(super) requests: AtomicUsize,
     pub(super) bytes: AtomicUsize,
-    max_requests: usize,
-    max_bytes: usize,
+    pub(super) max_requests: usize,
+    pub(super) max_bytes: usize,
 }
 
 /// What the writer is asked to do.
