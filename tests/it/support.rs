@@ -6,7 +6,9 @@ mod prometheus;
 mod samples;
 mod server;
 mod settings;
+mod sse;
 pub(crate) mod tools;
+mod ws;
 
 pub(crate) use disk::Disk;
 pub(crate) use http::{Client, Response};
@@ -14,7 +16,9 @@ pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;
 pub(crate) use server::{Server, all_bytes, cli, command, refused};
 pub(crate) use settings::Settings;
+pub(crate) use sse::Sse;
 pub(crate) use tools::{promtool, python};
+pub(crate) use ws::{Said, Ws};
 
 use std::{
     fmt::Debug,
