@@ -238,8 +238,7 @@ fn check_segment(
                 }
                 at += it.len;
             }
-            // It is being used again, and its head was not written yet.
-            Some(it) if it.segment > number => break,
+            _ if is_used_again(bytes, at, durable) => break,
             _ => {
                 found.add("db/db", offset, "a record is not what was written");
                 break;
@@ -247,6 +246,15 @@ fn check_segment(
         }
     }
     Ok(())
+}
+
+/// Whether a segment is being used again, so that nothing of what it was is in force: its buffers are written in
+/// any order, so that a message of the new one may stand behind, and across, those of the old one before the
+/// new head does.
+fn is_used_again(bytes: &[u8], at: usize, durable: i64) -> bool {
+    let first_new = durable.cast_unsigned() / SEGMENT_BYTES + 1;
+    let rest = |it: usize| bytes.get(it..).unwrap_or_default();
+    (at..=SEGMENT - RED_ZONE).any(|it| message(rest(it)).is_some_and(|it| it.segment >= first_new))
 }
 
 /// The whole message at the start of `bytes`.
@@ -335,3 +343,6 @@ fn read_some(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usiz
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests;
