@@ -278,3 +278,28 @@ fn nothing_is_written_after_a_write_that_failed() {
     closed(store.check_room(0));
     assert_eq!(table.get(b"a").unwrap().unwrap(), b"x");
 }
+
+/// sled does not write a value that stands there already, and moves nothing unless something is written.
+#[test]
+fn reclaiming_moves_what_is_left_in_mostly_dead_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&Config::new(dir.path().to_owned())).unwrap();
+    let table = store.table("t").unwrap();
+    let position = || {
+        store.flush().unwrap();
+        store.shared.db.context.pagecache.log.stable_offset()
+    };
+    for n in 0..2000_u32 {
+        table.put(&n.to_be_bytes(), &vec![n.to_le_bytes()[0]; 10_000]).unwrap();
+    }
+    for n in (0..2000_u32).filter(|it| it % 16 != 0) {
+        table.remove(&n.to_be_bytes()).unwrap();
+    }
+    let before = position();
+    store.reclaim(500).unwrap();
+    let moved = position() - before;
+    // The small writes themselves are some bytes each.
+    assert!(moved > 500_000, "{moved} bytes");
+    let left = (0..2000_u32).filter(|it| table.get(&it.to_be_bytes()).unwrap().is_some());
+    assert_eq!(left.count(), 125);
+}
