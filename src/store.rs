@@ -18,6 +18,7 @@ mod log;
 mod open;
 mod reclaim;
 mod space;
+mod sweep;
 pub mod verify;
 
 pub use files::Damage;
@@ -250,9 +251,7 @@ impl Store {
         let shared = &self.shared;
         shared.open()?;
         shared.written(shared.db.flush().map(|_| ()).map_err(StoreError::from))?;
-        // Hidden, but public: up to where sled's log has been written.
-        let position = shared.db.context.pagecache.log.stable_offset();
-        shared.written(shared.durable.sync(position).map_err(StoreError::from))
+        shared.written(shared.durable.sync(shared.position()).map_err(StoreError::from))
     }
 
     /// Opens the commit log beside the data: there is one, so call it once.
@@ -298,6 +297,12 @@ impl Shared {
             Some(reason) => Err(StoreError::Closed(Arc::clone(reason))),
             None => Ok(()),
         }
+    }
+
+    /// Up to where sled's log has been written.
+    fn position(&self) -> i64 {
+        // Hidden, but public.
+        self.db.context.pagecache.log.stable_offset()
     }
 
     fn check(&self, bytes: u64) -> Result<(), StoreError> {

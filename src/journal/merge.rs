@@ -171,6 +171,10 @@ fn tidy(store: &Store, stored_bytes: u64, stopping: &AtomicBool) -> Result<(), S
         tries = if now < size { 0 } else { tries + 1 };
         size = size.min(now);
     }
+    if size > enough {
+        let bytes = store.sweep()?;
+        tracing::debug!(bytes, "removed files that the store had forgotten");
+    }
     Ok(())
 }
 

@@ -11,8 +11,10 @@
 //! that are free are used again, so their order in the file is not that of the log.
 
 mod mend;
+mod named;
 
 pub(super) use mend::mend;
+pub(super) use named::named;
 
 use super::durable;
 use std::{
@@ -21,10 +23,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SEGMENT_BYTES: u64 = 512 << 10;
+pub(super) const SEGMENT_BYTES: u64 = 512 << 10;
 const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEAD: usize = 20;
-/// No message begins in the last bytes of a segment.
+/// No message begins in the last bytes of a segment, unless it ends it exactly.
 const RED_ZONE: usize = 32;
 const MASK: i64 = i64::MAX;
 
@@ -226,7 +228,7 @@ fn check_segment(
 ) -> io::Result<()> {
     let number = segment.position.cast_unsigned() / SEGMENT_BYTES;
     let mut at = SEGMENT_HEAD;
-    while at <= SEGMENT - RED_ZONE && segment.position + at as i64 <= durable {
+    while at < SEGMENT - RED_ZONE && segment.position + at as i64 <= durable {
         let offset = segment.offset + at as u64;
         match message(bytes.get(at..).unwrap_or_default()) {
             Some(it) if it.segment == number => {
