@@ -28,6 +28,8 @@ const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEAD: usize = 20;
 /// No message begins in the last bytes of a segment, unless it ends it exactly.
 const RED_ZONE: usize = 32;
+/// Segments that may be begun before the durable end of the log reaches them: far more than ever are.
+const MAX_AHEAD: u64 = 1 << 12;
 const MASK: i64 = i64::MAX;
 
 const CANCELED: u8 = 1;
@@ -255,26 +257,40 @@ fn check_segment(
 /// new head does.
 fn is_used_again(bytes: &[u8], at: usize, durable: i64) -> bool {
     let first_new = durable.cast_unsigned() / SEGMENT_BYTES + 1;
-    let rest = |it: usize| bytes.get(it..).unwrap_or_default();
-    (at..=SEGMENT - RED_ZONE).any(|it| message(rest(it)).is_some_and(|it| it.segment >= first_new))
+    let new = first_new..first_new + MAX_AHEAD;
+    (at..=SEGMENT - RED_ZONE).any(|it| {
+        let rest = bytes.get(it..).unwrap_or_default();
+        claimed(rest).is_some_and(|it| new.contains(&it.segment) && it.is_whole(rest))
+    })
 }
 
 /// The whole message at the start of `bytes`.
 fn message(bytes: &[u8]) -> Option<Message<'_>> {
+    claimed(bytes).filter(|it| it.is_whole(bytes))
+}
+
+/// The message at the start of `bytes`, if its head says that there is one.
+fn claimed(bytes: &[u8]) -> Option<Message<'_>> {
     let mut rest = bytes.get(4..)?;
-    let sum = u32::from_le_bytes(*bytes.first_chunk()?);
-    let (kind, tail) = rest.split_first()?;
+    let (kind, tail) = rest.split_first().filter(|it| (CANCELED..=LAST_KIND).contains(it.0))?;
     rest = tail;
     let len = usize::try_from(number(&mut rest)?).ok()?;
     let segment = number(&mut rest)?;
     number(&mut rest)?;
-    let head = bytes.get(4..bytes.len() - rest.len())?;
-    let body = rest.get(..len)?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(body);
-    hasher.update(head);
-    let good = hasher.finalize() ^ u32::MAX == sum && (CANCELED..=LAST_KIND).contains(kind);
-    good.then_some(Message { kind: *kind, segment, body, len: 4 + head.len() + len })
+    let head = bytes.len() - rest.len();
+    Some(Message { kind: *kind, segment, body: rest.get(..len)?, len: head + len })
+}
+
+impl Message<'_> {
+    /// Whether it is what was written at the start of `bytes`.
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let head = bytes.get(4..self.len - self.body.len()).unwrap_or_default();
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.body);
+        hasher.update(head);
+        let sum = bytes.first_chunk().map(|it| u32::from_le_bytes(*it));
+        sum == Some(hasher.finalize() ^ u32::MAX)
+    }
 }
 
 /// A number as sled writes it: one to nine bytes.
