@@ -14,23 +14,26 @@ use super::{Store, StoreError, files};
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 impl Store {
-    /// Removes what nobody refers to, and returns its bytes: nothing if too much is written meanwhile. It reads
-    /// all of sled's log, which takes about a millisecond per megabyte, and holds nobody up.
+    /// Removes what nobody refers to, and returns its bytes; `None` if that could not be told, as too much was
+    /// written meanwhile. It reads all of sled's log, which takes about a millisecond per megabyte, and holds
+    /// nobody up.
     ///
     /// # Errors
     ///
     /// The disk refused.
-    pub fn sweep(&self) -> Result<u64, StoreError> {
+    pub fn sweep(&self) -> Result<Option<u64>, StoreError> {
         let db = self.shared.path.join("db");
+        // What waits to be written is nothing that is written meanwhile.
+        self.flush()?;
         let position = self.shared.position();
         let blobs = blobs(&db)?;
         // Also ends the batches that were being written at the position.
         self.flush()?;
-        let Some(named) = files::named(&db)? else { return Ok(0) };
+        let Some(named) = files::named(&db)? else { return Ok(None) };
         // Whatever the order in which it is written: all of it counts.
         self.flush()?;
         if self.shared.position() - position >= files::SEGMENT_BYTES.cast_signed() {
-            return Ok(0);
+            return Ok(None);
         }
         let mut res = 0;
         for (name, bytes) in blobs.range(..position).filter(|it| !named.contains(it.0)) {
@@ -41,7 +44,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(res)
+        Ok(Some(res))
     }
 }
 
