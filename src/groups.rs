@@ -7,8 +7,9 @@
 //!   time of its group. What it costs depends on the push and its group, never on the other groups.
 //! - [`View`] is the read side, a handle. A page sees every group whole, as one push left it.
 //! - Whatever was stored, the page stays valid: what disagrees all the same is left out and counted.
-//! - What is to be made durable comes back as after-images ([`Write`]). Every one carries the version of its
-//!   group, so that an older one can be told from a newer one.
+//! - What is to be made durable comes back as after-images ([`Write`]), which go to the commit log as one record
+//!   for all pushes of a commit ([`record`]) and to the table later. Every one carries the version of its group,
+//!   so that an older one can be told from a newer one.
 
 mod apply;
 mod check;
@@ -18,9 +19,11 @@ mod index;
 mod own;
 mod page;
 mod prepare;
+pub mod record;
 mod reject;
 mod series;
 mod stored;
+mod verify;
 
 pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
@@ -28,7 +31,8 @@ pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
 pub use series::{Sample, Samples};
-pub use stored::{LoadError, verify, version};
+pub use stored::{LoadError, version};
+pub use verify::Verify;
 
 use crate::exposition::Kind;
 use crate::push::{Family, Grouping};
@@ -142,6 +146,12 @@ impl Groups {
     /// Says which families the page has from elsewhere from now on. No push may disagree with them.
     pub fn set_foreign(&mut self, foreign: Foreign) {
         self.foreign = foreign;
+    }
+
+    /// The version of the last change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     fn changed(&self) {

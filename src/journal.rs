@@ -20,6 +20,7 @@ mod arrivals;
 mod block;
 mod chunk;
 mod column;
+mod commits;
 mod count;
 mod dedup;
 mod filter;
@@ -46,6 +47,7 @@ mod shape;
 mod trim;
 mod verify;
 
+pub use commits::beside;
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
 pub use garbage::read_anything;
@@ -59,7 +61,8 @@ pub use verify::Verify;
 
 use crate::codec::DecodeError;
 use crate::event::{Event, Time};
-use crate::store::{Batch, Log, LogError, Store, StoreError, Table};
+use crate::store::{Batch, LogError, Store, StoreError, Table};
+use commits::Commits;
 use header::{Form, Header};
 use index::Index;
 use pack::Unpacker;
@@ -94,9 +97,9 @@ pub struct Writer {
     window: dedup::Window,
     next: u64,
     merger: merge::Trigger,
-    log: Log,
-    /// Whether only a flush of the store brings the last commits to disk.
-    unflushed: bool,
+    commits: Commits,
+    /// What the log had beside the events.
+    beside: Vec<Vec<u8>>,
 }
 
 /// Merges small blocks until it is dropped or the writer is.
@@ -156,11 +159,11 @@ pub fn open(
     let key = id_key(&table, random)?;
     let index = Arc::new(Index::load(&table)?);
     let journal = Journal { table, index, key, window: dedup.window, replacing: Arc::default() };
-    let (log, records) = store.log()?;
-    if !records.is_empty() {
+    let (commits, records) = Commits::open(store)?;
+    if !records.events.is_empty() || !records.beside.is_empty() {
         // Also what the store has already may be no further than in the system's cache; the log, which is
         // written over from now on, may be all that a power cut leaves.
-        journal.recover(records)?;
+        journal.recover(records.events)?;
         store.flush()?;
     }
     let mut window = dedup::Window::new(dedup);
@@ -172,8 +175,8 @@ pub fn open(
         window,
         next: journal.index.end(),
         merger,
-        log,
-        unflushed: false,
+        commits,
+        beside: records.beside,
     };
     Ok((journal, writer, run))
 }
@@ -385,10 +388,8 @@ impl Writer {
                 let (header, ids) =
                     (&block::encode_stats(stored_bytes, &stats), &block::encode_ids(&segment.ids));
                 let value = block::Small { header, ids, rows: &rows }.encode();
-                self.log(first, &value)?;
-                let put = self.journal.table.put(&block::key(block::SMALL, first), &value);
-                // Its number goes to the next commit, which must not find it taken after a crash.
-                put.inspect_err(|_| self.log.take_back())?;
+                let put = || self.journal.table.put(&block::key(block::SMALL, first), &value);
+                self.commits.events((first, &value), &self.merger, put)?;
             } else {
                 put_block(&mut batch, start, &stats, &rows, &segment.ids);
             }
@@ -396,7 +397,7 @@ impl Writer {
         }
         if !small {
             self.journal.table.apply(batch)?;
-            self.unflushed = true;
+            self.commits.need_flush();
         }
         self.next = next;
         for (header, stats, ids) in blocks {
@@ -409,27 +410,21 @@ impl Writer {
         Ok(first)
     }
 
-    /// Writes a small commit to the log; one that is too large for it, the store has to flush.
-    fn log(&mut self, first: u64, value: &[u8]) -> Result<(), StoreError> {
-        let mut record = crate::codec::Writer::new(Vec::with_capacity(8 + value.len()));
-        record.u64(first);
-        record.bytes(value);
-        let record = record.into_inner();
-        // Behind a commit that only a flush of the store puts on disk, a record would follow a gap.
-        if self.unflushed || record.len() > Log::max_record_bytes() {
-            self.unflushed = true;
-            return Ok(());
-        }
-        if self.log.is_full_for(record.len()) {
-            match self.store.wrote(self.log.turn())? {
-                Some(left) => self.merger.checkpoint(left),
-                None => {
-                    self.store.flush()?;
-                    self.log.reset();
-                }
-            }
-        }
-        self.store.wrote(self.log.append(&record))
+    /// Appends what somebody commits beside the events; whoever does finds it with [`Self::take_beside`]. It is
+    /// for what [`Store::defer`] gives the store later: on disk after the next flush.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full, and nothing was appended; or it refused, and nothing is appended any more.
+    pub fn append_beside(&mut self, payload: &[u8]) -> Result<(), StoreError> {
+        self.store.check_room(payload.len() as u64)?;
+        self.commits.beside(payload, &self.merger)
+    }
+
+    /// What was appended beside the events before the journal was opened and may not be in the store, oldest
+    /// first. To be in it, and flushed, before anything is appended.
+    pub fn take_beside(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.beside)
     }
 
     /// Blocks until everything appended is on disk.
@@ -438,13 +433,7 @@ impl Writer {
     ///
     /// The disk refused, now or before: a second sync after one that failed would prove nothing.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        self.store.check_writable()?;
-        self.store.wrote(self.log.sync())?;
-        if self.unflushed {
-            self.store.flush()?;
-            self.unflushed = false;
-        }
-        Ok(())
+        self.commits.flush()
     }
 }
 

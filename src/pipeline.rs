@@ -40,7 +40,7 @@ use crate::metrics;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::store::{Store, StoreError};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
 use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
@@ -108,7 +108,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     ids: IdGenerator,
     started: Instant,
-    failure: Arc<ArcSwapOption<String>>,
+    pulse: Arc<health::Pulse>,
     own: Arc<own::Own>,
     registry: OnceLock<Registry>,
     pages: scrape::Pages,
@@ -231,14 +231,10 @@ impl Pipeline {
     pub fn open(config: &Config, store: &Store) -> Result<Self, OpenError> {
         let rules_source = reload::Source::new(config);
         let rules = Arc::new(rules_source.load()?);
-        let mut random = [0; 40];
-        getrandom::fill(&mut random).map_err(OpenError::Random)?;
-        let random = |at: usize| {
-            random.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |it| u64::from_le_bytes(*it))
-        };
+        let [key_a, key_b, ids, hash_a, hash_b] = random()?;
         let now = now();
-        let (journal, journal_writer, merger) =
-            journal::open(store, dedup_window(config, &rules), now, (random(0), random(8)))?;
+        let (journal, mut journal_writer, merger) =
+            journal::open(store, dedup_window(config, &rules), now, (key_a, key_b))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
         let queued = Arc::new(Queued {
@@ -247,11 +243,12 @@ impl Pipeline {
             max_requests: config.queue_requests,
             max_bytes: config.queue_bytes,
         });
-        let failure = Arc::new(ArcSwapOption::empty());
+        let pulse = Arc::new(health::Pulse::default());
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
-        let pushes = push::Pushes::open(store, config.groups, (random(24), random(32)))?;
+        let hash_key = (hash_a, hash_b);
+        let pushes = push::Pushes::open(store, config.groups, hash_key, &mut journal_writer)?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(
@@ -259,7 +256,7 @@ impl Pipeline {
             store,
             journal_writer,
             (projection, pushes),
-            (Arc::clone(&failure), Arc::clone(&own)),
+            (Arc::clone(&pulse), Arc::clone(&own)),
         )?;
         let writer = spawn("writer", move || writer.run(&commands))?;
         let merger = spawn("merger", move || merger.run())?;
@@ -276,9 +273,9 @@ impl Pipeline {
                 rules_source,
                 page_cache: config.page_cache,
                 reloading: tokio::sync::Mutex::default(),
-                ids: IdGenerator::new(random(16)),
+                ids: IdGenerator::new(ids),
                 started: Instant::now(),
-                failure,
+                pulse,
                 own,
                 registry: OnceLock::new(),
                 pages: scrape::Pages::default(),
@@ -475,6 +472,12 @@ struct Waiting {
     ids: Vec<EventId<'static>>,
     stored: Vec<usize>,
     answer: Option<oneshot::Receiver<Result<Duplicates, SubmitError>>>,
+}
+
+fn random() -> Result<[u64; 5], OpenError> {
+    let mut bytes = [[0; 8]; 5];
+    getrandom::fill(bytes.as_flattened_mut()).map_err(OpenError::Random)?;
+    Ok(bytes.map(u64::from_le_bytes))
 }
 
 /// The only place that reads the clock for events and metrics.

@@ -12,6 +12,7 @@
 //!   out what is there. Reads go on.
 //! - **Damage.** A store whose files are not as they were written is not opened, and not changed.
 
+mod deferred;
 mod durable;
 mod files;
 mod log;
@@ -24,6 +25,7 @@ pub mod verify;
 pub use files::Damage;
 pub use log::{Log, LogError, Retired};
 
+use deferred::Deferred;
 use durable::Durable;
 use space::{Space, mib};
 use std::{
@@ -59,6 +61,7 @@ pub struct Store {
 struct Shared {
     path: PathBuf,
     db: sled::Db,
+    deferred: Deferred,
     durable: Durable,
     space: Space,
     /// Why nothing is written any more.
@@ -213,6 +216,7 @@ impl Store {
         let shared = Shared {
             path: path.clone(),
             db,
+            deferred: Deferred::default(),
             durable: Durable::new(path).map_err(io_error)?,
             space: Space::new(path, config.min_free_bytes),
             closed: OnceLock::new(),
@@ -250,6 +254,7 @@ impl Store {
     pub fn flush(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         shared.open()?;
+        shared.written(shared.deferred.apply())?;
         shared.written(shared.db.flush().map(|_| ()).map_err(StoreError::from))?;
         shared.written(shared.durable.sync(shared.position()).map_err(StoreError::from))
     }
@@ -372,6 +377,13 @@ impl Table {
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.shared.check((key.len() + value.len()) as u64)?;
         self.shared.written(self.tree.insert(key, value).map(|_| ()).map_err(StoreError::from))
+    }
+
+    /// Has `changes` made by the next [`Store::flush`], by whomever, all together and with whatever else waits for
+    /// it; of several changes of a key, the last. Until then nobody reads them here: for what is in memory and
+    /// in the commit log. It does not fail, as it does nothing yet: ask [`Store::check_room`] before.
+    pub fn defer(&self, changes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) {
+        self.shared.deferred.add(&self.tree, changes);
     }
 
     /// Removes `key`, if it is there: visible at once, on disk after the next flush.

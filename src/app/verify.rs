@@ -177,9 +177,9 @@ fn check_tables(
         Read::Entry(key, value) => services::check(&key, &value, &mut services),
         Read::Unreadable(it) => hidden.push((SERVICES, it)),
     })?;
-    let mut in_groups = Verdict::default();
+    let mut in_groups = groups::Verify::default();
     read(GROUPS, &mut |it| match it {
-        Read::Entry(key, value) => groups::verify(&key, &value, &mut in_groups),
+        Read::Entry(key, value) => in_groups.entry(&key, &value),
         Read::Unreadable(it) => hidden.push((GROUPS, it)),
     })?;
     let mut in_journal = journal::Verify::new(&store.table(JOURNAL)?);
@@ -194,13 +194,14 @@ fn check_tables(
     let context =
         metrics::verify::Context { whole_journal: journal.whole, journal_end: journal.end };
     let metrics = in_metrics.finish(context);
+    let groups = in_groups.finish(records.iter().filter_map(|it| journal::beside(it)));
     report.values = values;
     report.events = journal.events;
     let journal = journal.verdict;
-    for it in [&journal, &metrics, &tokens, &services, &in_groups] {
+    for it in [&journal, &metrics, &tokens, &services, &groups] {
         report.findings.extend(it.findings.iter().cloned());
     }
-    Ok(Checked { journal, metrics, tokens, services, groups: in_groups })
+    Ok(Checked { journal, metrics, tokens, services, groups })
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {

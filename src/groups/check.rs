@@ -2,7 +2,7 @@
 
 use super::Foreign;
 use super::Op;
-use super::group::{Content, Group};
+use super::group::{Content, Group, Part};
 use super::index::Index;
 use super::prepare::{NewPart, PUSHED, Push};
 use super::reject;
@@ -10,6 +10,7 @@ use super::series::Samples;
 use crate::exposition;
 use crate::exposition::Kind;
 use hashbrown::HashSet;
+use std::sync::atomic::Ordering;
 
 /// What `push` would make inconsistent; empty if nothing.
 pub(super) fn check(
@@ -23,9 +24,19 @@ pub(super) fn check(
     if old.is_none() && index.has(push.hash) {
         errors.push(twin(push));
     }
+    let mut before = content.map(|it| it.parts.iter().enumerate().peekable());
     for part in &push.parts {
         let after = After { index, foreign, push, content };
-        if let Some(error) = kind(&after, part) {
+        // Both are sorted by name.
+        let same = before.as_mut().and_then(|it| {
+            while it.next_if(|(_, it)| *it.name.text < *part.name).is_some() {}
+            it.next_if(|(_, it)| *it.name.text == *part.name)
+        });
+        let steady =
+            content.zip(same).is_some_and(|(content, it)| is_steady(&after, part, content, it));
+        if steady {
+            errors.extend(suffixes(&after, part));
+        } else if let Some(error) = kind(&after, part) {
             errors.push(error);
         } else if let Some(error) = suffixes(&after, part) {
             errors.push(error);
@@ -39,6 +50,22 @@ pub(super) fn check(
         }
     }
     errors
+}
+
+/// Whether the group had the family `part` with the same type and series before, nobody disagrees about its
+/// name, and nobody but groups has it: then it agrees with all others as before.
+fn is_steady(
+    after: &After<'_>,
+    part: &NewPart,
+    content: &Content,
+    (at, same): (usize, &Part),
+) -> bool {
+    let bytes = after.push.data.get(part.bytes.clone()).unwrap_or_default();
+    let new = Samples::new(bytes, part.kind, part.traits.rich).map(|it| it.labels);
+    same.kind == part.kind
+        && !same.name.suspect.load(Ordering::Relaxed)
+        && !after.foreign.contains_key(part.name.as_str())
+        && content.samples(at).map(|it| it.labels).eq(new)
 }
 
 /// Says that another group has the same labels but for empty ones, which nobody who scrapes can tell apart.

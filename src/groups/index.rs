@@ -7,6 +7,7 @@ use super::prepare::{HashKey, PUSHED};
 use crate::exposition::Kind;
 use hashbrown::{HashMap, HashSet};
 use std::{
+    cmp,
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
@@ -182,46 +183,41 @@ impl Index {
         if std::ptr::eq(old, new) {
             return;
         }
-        self.remove_what_is_gone(old, new);
-        self.add_what_is_new(old, new);
-        for part in &old.parts {
-            self.release(&part.name.text);
+        for (before, after) in pairs(old, new) {
+            let (gone, come) = (before.map(|it| (old, it)), after.map(|it| (new, it)));
+            let parts = (
+                gone.and_then(|it| it.0.parts.get(it.1)),
+                come.and_then(|it| it.0.parts.get(it.1)),
+            );
+            if parts.0.map(|it| it.kind) != parts.1.map(|it| it.kind) {
+                if let Some(part) = parts.1 {
+                    self.count(part, u32::saturating_add);
+                }
+                if let Some(part) = parts.0 {
+                    self.count(part, u32::saturating_sub);
+                    self.release(&part.name.text);
+                }
+            }
+            if gone.zip(come).is_none_or(|(a, b)| !same_series(a, b)) {
+                self.exchange(gone, come);
+            }
         }
     }
 
-    fn remove_what_is_gone(&mut self, old: &Content, new: &Content) {
-        for (at, part) in old.parts.iter().enumerate() {
-            let other = new.find(&part.name.text);
-            let kept =
-                other.and_then(|it| new.parts.get(it)).is_some_and(|it| it.kind == part.kind);
-            if !kept {
-                self.count(part, u32::saturating_sub);
-            }
-            if other.is_none_or(|it| !same_series((old, at), (new, it))) {
-                for it in self.hashes(old, at) {
-                    self.series.remove(&it);
-                }
+    /// Follows a family from the series of `old` to those of `new`.
+    fn exchange(&mut self, old: Option<(&Content, usize)>, new: Option<(&Content, usize)>) {
+        if let Some((content, at)) = old {
+            for it in self.hashes(content, at) {
+                self.series.remove(&it);
             }
         }
-    }
-
-    fn add_what_is_new(&mut self, old: &Content, new: &Content) {
-        for (at, part) in new.parts.iter().enumerate() {
-            let other = old.find(&part.name.text);
-            let kept =
-                other.and_then(|it| old.parts.get(it)).is_some_and(|it| it.kind == part.kind);
-            if !kept {
-                self.count(part, u32::saturating_add);
-            }
-            if other.is_none_or(|it| !same_series((old, it), (new, at))) {
-                let mut twice = false;
-                for it in self.hashes(new, at) {
-                    twice |= !self.series.insert(it);
-                }
-                if twice {
-                    part.name.suspect.store(true, Ordering::Relaxed);
-                }
-            }
+        let Some((content, at)) = new else { return };
+        let mut twice = false;
+        for it in self.hashes(content, at) {
+            twice |= !self.series.insert(it);
+        }
+        if let Some(part) = content.parts.get(at).filter(|_| twice) {
+            part.name.suspect.store(true, Ordering::Relaxed);
         }
     }
 
@@ -243,6 +239,24 @@ impl Index {
             self.free.push(it.name.id);
         }
     }
+}
+
+/// The families of two contents by name: where they stand in each.
+fn pairs(a: &Content, b: &Content) -> impl Iterator<Item = (Option<usize>, Option<usize>)> {
+    let (mut i, mut j) = (0, 0);
+    std::iter::from_fn(move || {
+        let order = match (a.parts.get(i), b.parts.get(j)) {
+            (None, None) => return None,
+            (Some(_), None) => cmp::Ordering::Less,
+            (None, Some(_)) => cmp::Ordering::Greater,
+            (Some(a), Some(b)) if Arc::ptr_eq(&a.name, &b.name) => cmp::Ordering::Equal,
+            (Some(a), Some(b)) => a.name.text.cmp(&b.name.text),
+        };
+        let res = (order.is_le().then_some(i), order.is_ge().then_some(j));
+        i += usize::from(order.is_le());
+        j += usize::from(order.is_ge());
+        Some(res)
+    })
 }
 
 fn blocks(content: &Content, at: usize) -> impl Iterator<Item = &str> {

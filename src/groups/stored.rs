@@ -12,17 +12,16 @@ use crate::codec::DecodeError;
 use crate::codec::Reader;
 use crate::codec::Writer;
 use crate::event::Time;
-use crate::store::verify::Verdict;
 use crate::store::{StoreError, Table};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// A group, by its key.
-const GROUP: u8 = b'g';
+pub(super) const GROUP: u8 = b'g';
 /// The time of its last failure.
-const FAILURE: u8 = b'f';
+pub(super) const FAILURE: u8 = b'f';
 /// The version of the last removal.
-const REMOVED: &[u8] = b"m";
+pub(super) const REMOVED: &[u8] = b"m";
 
 const VERSION: u8 = 1;
 
@@ -42,6 +41,11 @@ pub enum LoadError {
         /// What is wrong.
         reason: DecodeError,
     },
+    /// A record of the commit log is not what was written.
+    #[error(
+        "a record of pushes in the commit log is damaged: {0}; nothing was changed: restore a backup of the data directory"
+    )]
+    Record(DecodeError),
 }
 
 /// The group after a push.
@@ -140,17 +144,21 @@ fn damaged(key: &[u8], reason: DecodeError) -> LoadError {
     LoadError::Damaged { labels: labels(key), reason }
 }
 
-fn labels(key: &[u8]) -> String {
+pub(super) fn labels(key: &[u8]) -> String {
     let labels = group::labels_of(key).map(|(name, value)| format!("{name}={value:?}"));
     format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
-fn read_failure(value: &[u8]) -> Result<(u64, Option<Time>), DecodeError> {
+pub(super) fn read_failure(value: &[u8]) -> Result<(u64, Option<Time>), DecodeError> {
     let mut reader = Reader::new(codec::unseal(VERSION, value)?);
     Ok((reader.u64()?, read_time(&mut reader)?))
 }
 
-fn read_group(key: &[u8], value: &[u8], index: &mut Index) -> Result<Group, DecodeError> {
+pub(super) fn read_group(
+    key: &[u8],
+    value: &[u8],
+    index: &mut Index,
+) -> Result<Group, DecodeError> {
     let reader = &mut Reader::new(codec::unseal(VERSION, value)?);
     let version = reader.u64()?;
     let (pushed, failed) = (read_time(reader)?, read_time(reader)?);
@@ -178,23 +186,4 @@ fn read_group(key: &[u8], value: &[u8], index: &mut Index) -> Result<Group, Deco
     }
     let content = Arc::new(content);
     Ok(Group { key: key.into(), block, quoted, version, pushed, failed, content })
-}
-
-/// Checks what is stored under `key`, for `observatory verify`.
-pub fn verify(key: &[u8], value: &[u8], verdict: &mut Verdict) {
-    let (prefix, key_of_group) = key.split_first().map_or((0, key), |(a, b)| (*a, b));
-    let reason = match prefix {
-        GROUP => read_group(key_of_group, value, &mut Index::new((0, 0))).err(),
-        FAILURE => read_failure(value).err(),
-        _ if key == REMOVED && version(value).is_some() => None,
-        _ => Some(DecodeError::Malformed),
-    };
-    let Some(reason) = reason else { return };
-    let place = format!("groups: {}", labels(key_of_group));
-    let lost = match prefix {
-        GROUP => "what was pushed to this group, until it is pushed again",
-        FAILURE => "when a push to this group was last rejected",
-        _ => "nothing that is shown",
-    };
-    verdict.add(place, reason.to_string(), lost.to_owned(), vec![key.to_vec()]);
 }

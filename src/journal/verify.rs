@@ -153,7 +153,8 @@ impl Verify {
 
     /// The commits that only the log has, and those that are damaged in the table.
     fn fill_from(&mut self, records: &[Vec<u8>], whole: &mut BTreeMap<u64, (u64, u64)>) {
-        for (at, record) in records.iter().enumerate() {
+        let events = |it: &(usize, &Vec<u8>)| super::beside(it.1).is_none();
+        for (at, record) in records.iter().enumerate().filter(events) {
             let mut reader = Reader::new(record);
             let first = reader.u64().unwrap_or_default();
             let value = reader.rest();

@@ -184,7 +184,7 @@ impl Collector for Gauges {
         gauge("store_sealed_blocks", "Blocks in the journal that are full", sealed as u64)?;
         let size = inner.store.size_bytes().unwrap_or(0);
         gauge("store_size_bytes", "Bytes on disk", size)?;
-        let writable = u64::from(inner.failure.load().is_none());
+        let writable = u64::from(inner.pulse.check().is_ok());
         gauge("store_writable", "Whether the last write succeeded", writable)?;
         let load = |it: &std::sync::atomic::AtomicUsize| {
             it.load(std::sync::atomic::Ordering::Relaxed) as u64

@@ -6,7 +6,8 @@ use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;
 use crate::exposition::Kind;
 use crate::groups;
-use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View};
+use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View, record};
+use crate::journal;
 use crate::push::{Family, Grouping};
 use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
@@ -62,16 +63,14 @@ pub(super) struct Pushes {
     /// The rules whose families the groups know.
     rules: Option<Arc<RuleSet>>,
     answers: Answers<Reply>,
-    /// Whether something was stored that is not on disk yet.
-    unflushed: bool,
 }
 
 /// Pushes that were applied.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
-    /// Whether what they changed is in the store; if not, they were taken back.
-    pub(super) stored: Result<(), StoreError>,
+    /// Whether what they changed was appended; if not, they were taken back.
+    pub(super) appended: Result<(), StoreError>,
 }
 
 impl Pipeline {
@@ -164,28 +163,50 @@ impl Pushing {
 // === impl Pushes ===
 
 impl Pushes {
+    /// The groups of `store`, with those that only the commit log has.
     pub(super) fn open(
         store: &Store,
         config: groups::Config,
         hash_key: (u64, u64),
+        journal: &mut journal::Writer,
     ) -> Result<Self, OpenError> {
         let table = store.table(TABLE)?;
-        let groups = Groups::load(&table, config, hash_key)?;
-        Ok(Self { groups, table, rules: None, answers: Answers::start(), unflushed: false })
+        let mut groups = Groups::load(&table, config, hash_key)?;
+        let mut batch = Batch::default();
+        let mut any = false;
+        for record in journal.take_beside() {
+            let (version, writes) = record::decode(&record).map_err(groups::LoadError::Record)?;
+            if version > groups.version() {
+                put(&mut batch, writes);
+                any = true;
+            }
+        }
+        if any {
+            table.apply(batch)?;
+            // The log is written over from now on.
+            store.flush()?;
+            groups = Groups::load(&table, config, hash_key)?;
+        }
+        Ok(Self { groups, table, rules: None, answers: Answers::start() })
     }
 
     pub(super) fn view(&self) -> View {
         self.groups.view()
     }
 
-    /// Applies `pushes` in order, under `rules`, and puts what they changed into the store: one batch, which
-    /// the next flush makes durable.
-    pub(super) fn apply(&mut self, rules: &Arc<RuleSet>, pushes: Vec<Pushing>) -> Applied {
+    /// Applies `pushes` in order, under `rules`, and appends what they changed to `journal`: one record, which
+    /// the next flush makes durable. The table gets it when the store is flushed.
+    pub(super) fn apply(
+        &mut self,
+        rules: &Arc<RuleSet>,
+        pushes: Vec<Pushing>,
+        journal: &mut journal::Writer,
+    ) -> Applied {
         if self.rules.as_ref().is_none_or(|it| !Arc::ptr_eq(it, rules)) {
             self.groups.set_foreign(foreign(rules));
             self.rules = Some(Arc::clone(rules));
         }
-        let mut batch = Batch::default();
+        let mut writes = Vec::with_capacity(pushes.len());
         let mut undo: Vec<Undo> = Vec::with_capacity(pushes.len());
         let mut replies = Vec::with_capacity(pushes.len());
         for it in pushes {
@@ -193,30 +214,28 @@ impl Pushes {
                 What::Push(push) => self.groups.apply(push, it.received),
                 What::Wipe => self.groups.wipe(),
             };
-            for write in outcome.writes {
-                match write.value {
-                    Some(value) => batch.put(&write.key, &value),
-                    None => batch.remove(&write.key),
-                }
-            }
+            writes.extend(outcome.writes);
             undo.push(outcome.undo);
             replies.push((it.reply, outcome.result));
         }
-        let stored = self.table.apply(batch);
-        match stored {
-            Ok(()) => self.unflushed = true,
+        let appended = self.append(writes, journal);
+        if appended.is_err() {
             // Nobody saw a success: what is shown is what is stored.
-            Err(_) => undo.into_iter().rev().for_each(|it| self.groups.undo(it)),
+            undo.into_iter().rev().for_each(|it| self.groups.undo(it));
         }
-        Applied { replies, stored }
+        Applied { replies, appended }
     }
 
-    /// Makes durable what was stored since the last flush.
-    pub(super) fn flush(&mut self, store: &Store) -> Result<(), StoreError> {
-        if self.unflushed {
-            store.flush()?;
-            self.unflushed = false;
+    fn append(
+        &self,
+        writes: Vec<groups::Write>,
+        journal: &mut journal::Writer,
+    ) -> Result<(), StoreError> {
+        if writes.is_empty() {
+            return Ok(());
         }
+        journal.append_beside(&record::encode(self.groups.version(), &writes))?;
+        self.table.defer(writes.into_iter().map(|it| (it.key, it.value)));
         Ok(())
     }
 
@@ -230,6 +249,15 @@ impl Pushes {
             (reply, error.map_or(Ok(pushed), |it| Err(SubmitError::from(it))))
         };
         self.answers.send(replies.into_iter().map(answer).collect());
+    }
+}
+
+fn put(batch: &mut Batch, writes: Vec<groups::Write>) {
+    for it in writes {
+        match it.value {
+            Some(value) => batch.put(&it.key, &value),
+            None => batch.remove(&it.key),
+        }
     }
 }
 

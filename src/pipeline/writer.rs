@@ -1,8 +1,9 @@
 //! The one thread that changes things.
 
 use super::answers::Answers;
+use super::health::Pulse;
 use super::own::Own;
-use super::push::{Pushes, Pushing};
+use super::push::{Applied, Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
 use super::{Config, Durability, OpenError, SubmitError, now};
 use crate::codec;
@@ -12,7 +13,6 @@ use crate::journal::{Journal, Segment};
 use crate::metrics::{Part, Projection};
 use crate::rules::{RuleSet, Updates};
 use crate::store::{Batch, Store, StoreError, Table};
-use arc_swap::ArcSwapOption;
 use std::{
     collections::HashSet,
     sync::{Arc, mpsc},
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     unflushed: Option<Instant>,
     /// Requests that the last commit took.
     crowd: usize,
-    failure: Arc<ArcSwapOption<String>>,
+    pulse: Arc<Pulse>,
     own: Arc<Own>,
     answers: Answers<Result<Duplicates, SubmitError>>,
     pushes: Pushes,
@@ -110,7 +110,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         (projection, pushes): (Projection, Pushes),
-        (failure, own): (Arc<ArcSwapOption<String>>, Arc<Own>),
+        (pulse, own): (Arc<Pulse>, Arc<Own>),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
@@ -125,7 +125,7 @@ impl Writer {
             snapshot_at: Instant::now(),
             unflushed: None,
             crowd: 0,
-            failure,
+            pulse,
             own,
             answers: Answers::start(),
             pushes,
@@ -136,6 +136,7 @@ impl Writer {
     pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
         let mut ticked = Instant::now();
         loop {
+            self.pulse.beat();
             match commands.recv_timeout(self.patience()) {
                 Ok(command) => {
                     if self.crowd >= CROWD {
@@ -237,38 +238,43 @@ impl Writer {
         true
     }
 
-    /// Commits what was gathered. The pushes first: what they need on disk is in the store, which is flushed
-    /// for them.
+    /// Commits what was gathered; one sync serves all.
     fn commit(&mut self, appends: Vec<Append>, pushes: Vec<Pushing>) {
+        let started = Instant::now();
         self.crowd = appends.len() + pushes.len();
-        if !pushes.is_empty() {
-            self.commit_pushes(pushes);
-        }
+        let pushed = (!pushes.is_empty())
+            .then(|| self.pushes.apply(self.projection.rules(), pushes, &mut self.journal));
         if !appends.is_empty() {
             self.commit_appends(appends);
         }
+        if let Some(it) = pushed {
+            self.commit_pushes(it, started);
+        }
     }
 
-    fn commit_pushes(&mut self, pushes: Vec<Pushing>) {
-        let started = Instant::now();
-        let applied = self.pushes.apply(self.projection.rules(), pushes);
-        let done = match (&applied.stored, self.durability) {
-            (Ok(()), Durability::Sync) => self.pushes.flush(&self.store),
-            (Ok(()), Durability::Relaxed(_)) => {
+    fn commit_pushes(&mut self, pushed: Applied, started: Instant) {
+        let done = match pushed.appended {
+            // Nothing is left to do if events were committed with them.
+            Ok(()) => self.make_durable(started),
+            it => it,
+        };
+        match &done {
+            Ok(()) => {
+                self.own.committed(started.elapsed());
+                self.pulse.recovered();
+            }
+            Err(error) => self.pulse.failed(error),
+        }
+        self.pushes.answer(pushed.replies, done.as_ref().err());
+    }
+
+    /// Brings to disk what was appended; or has it brought there in time, as the durability is.
+    fn make_durable(&mut self, started: Instant) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Sync => self.journal.flush(),
+            Durability::Relaxed(_) => {
                 self.unflushed.get_or_insert(started);
                 Ok(())
-            }
-            (Err(_), _) => Ok(()),
-        };
-        self.own.committed(started.elapsed());
-        match applied.stored.and(done) {
-            Ok(()) => {
-                self.recovered();
-                self.pushes.answer(applied.replies, None);
-            }
-            Err(error) => {
-                self.failed(&error);
-                self.pushes.answer(applied.replies, Some(&error));
             }
         }
     }
@@ -289,13 +295,7 @@ impl Writer {
         if let Err(error) = &self.append(segments) {
             return self.refuse(appends, error);
         }
-        let flushed = match self.durability {
-            Durability::Sync => self.journal.flush(),
-            Durability::Relaxed(_) => {
-                self.unflushed.get_or_insert(started);
-                Ok(())
-            }
-        };
+        let flushed = self.make_durable(started);
         // What is in the journal is in the metrics, whatever became of the flush.
         for (append, duplicates) in appends.iter().zip(&duplicates) {
             for (at, part) in append.parts.iter().enumerate() {
@@ -307,7 +307,7 @@ impl Writer {
         self.own.committed(started.elapsed());
         match flushed {
             Ok(()) => {
-                self.recovered();
+                self.pulse.recovered();
                 let answer =
                     |(append, duplicates): (Append, Duplicates)| (append.reply, Ok(duplicates));
                 self.answers.send(appends.into_iter().zip(duplicates).map(answer).collect());
@@ -317,7 +317,7 @@ impl Writer {
     }
 
     fn refuse(&self, appends: Vec<Append>, error: &StoreError) {
-        self.failed(error);
+        self.pulse.failed(error);
         let refused = || Err(SubmitError::from(error));
         self.answers.send(appends.into_iter().map(|it| (it.reply, refused())).collect());
     }
@@ -380,9 +380,9 @@ impl Writer {
         if let (Durability::Relaxed(every), Some(since)) = (self.durability, self.unflushed)
             && since.elapsed() >= every
         {
-            match self.journal.flush().and_then(|()| self.pushes.flush(&self.store)) {
-                Ok(()) => self.recovered(),
-                Err(error) => self.failed(&error),
+            match self.journal.flush() {
+                Ok(()) => self.pulse.recovered(),
+                Err(error) => self.pulse.failed(&error),
             }
             self.unflushed = None;
         }
@@ -413,22 +413,8 @@ impl Writer {
 
     /// A full disk is not asked about by events alone: nobody may send any to a server that is not ready.
     fn look_for_room(&self) {
-        if self.failure.load().is_some() && self.store.check_room(1).is_ok() {
-            self.recovered();
-        }
-    }
-
-    fn failed(&self, error: &StoreError) {
-        if self.failure.load().is_none() {
-            tracing::error!(%error, "the store cannot be written; events are refused");
-        }
-        self.failure.store(Some(Arc::new(error.to_string())));
-    }
-
-    fn recovered(&self) {
-        if self.failure.load().is_some() {
-            tracing::info!("the store can be written again");
-            self.failure.store(None);
+        if self.pulse.has_failed() && self.store.check_room(1).is_ok() {
+            self.pulse.recovered();
         }
     }
 }

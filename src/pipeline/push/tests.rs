@@ -1,11 +1,9 @@
+use super::*;
 use crate::exposition::negotiate;
-use crate::groups::Op;
 use crate::metrics::Audience;
-use crate::pipeline::{Config, Pipeline, ScrapeFormat};
+use crate::pipeline::{Config, ScrapeFormat};
 use crate::push;
-use crate::push::{Family, Grouping};
 use crate::store;
-use crate::store::Store;
 use std::{fs, path::Path};
 
 #[expect(clippy::needless_pass_by_value, reason = "the tests read better so")]
@@ -181,4 +179,101 @@ fn assert_whole(page: &str) {
         page.lines().find_map(|it| it.strip_prefix(&start))
     };
     assert_eq!(value("a"), value("b"), "{page}");
+}
+
+/// The write side, without a thread.
+struct Side {
+    pushes: Pushes,
+    journal: journal::Writer,
+    store: Store,
+}
+
+impl Side {
+    fn open(dir: &Path) -> Self {
+        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
+        let (now, dedup) = (Time::from_millis(1), journal::DedupConfig::default());
+        let (_, mut journal, _) = journal::open(&store, dedup, now, (1, 2)).unwrap();
+        let pushes = Pushes::open(&store, groups::Config::default(), (1, 2), &mut journal).unwrap();
+        Self { pushes, journal, store }
+    }
+
+    fn apply(&mut self, what: impl IntoIterator<Item = What>) -> Applied {
+        let queued = Arc::new(Queued {
+            requests: 100.into(),
+            bytes: 100.into(),
+            max_requests: 100,
+            max_bytes: 100,
+        });
+        let pushing = |what| Pushing {
+            what,
+            received: Time::from_millis(1),
+            size: 0,
+            reply: oneshot::channel().0,
+            _place: Place { queued: Arc::clone(&queued), bytes: 0 },
+        };
+        let what = what.into_iter().map(pushing).collect();
+        self.pushes.apply(&Arc::new(RuleSet::builtin()), what, &mut self.journal)
+    }
+
+    fn put(&mut self, job: &str, body: &str) {
+        let families = families(body);
+        let push = self.pushes.view().prepare(Op::Put, &grouping(&format!("job/{job}")), families);
+        self.apply([What::Push(push)]).appended.unwrap();
+    }
+
+    /// The jobs, and how many metrics they have.
+    fn jobs(&self) -> Vec<(String, usize)> {
+        let groups = self.pushes.view().groups();
+        groups.iter().map(|it| (it.label_block().to_owned(), it.families().count())).collect()
+    }
+}
+
+#[test]
+fn what_only_the_log_has_is_there_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut side = Side::open(dir.path());
+    side.put("stays", "m 1\n");
+    side.put("goes", "m 1\n");
+    side.store.flush().unwrap();
+    let view = side.pushes.view();
+    let delete = view.prepare(Op::Delete, &grouping("job/goes"), Vec::new());
+    let comes = view.prepare(Op::Put, &grouping("job/comes"), families("m 1\nn 1\n"));
+    side.apply([What::Push(delete), What::Push(comes)]).appended.unwrap();
+    side.journal.flush().unwrap();
+    let before = side.jobs();
+    assert_eq!(before.len(), 2);
+    assert_eq!(side.pushes.table.prefix(b"g").count(), 2, "the store has what it had");
+    drop(side);
+    // Once from the log, then from the store.
+    for _ in 0..2 {
+        let side = Side::open(dir.path());
+        assert_eq!(side.jobs(), before);
+        assert_eq!(side.pushes.table.prefix(b"g").count(), 2);
+    }
+    // What comes after is not taken back by what the log had.
+    let mut side = Side::open(dir.path());
+    side.apply([What::Wipe]).appended.unwrap();
+    side.journal.flush().unwrap();
+    drop(side);
+    assert!(Side::open(dir.path()).jobs().is_empty());
+}
+
+#[test]
+fn many_files_of_the_log_and_pushes_too_large_for_it_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut side = Side::open(dir.path());
+    let large =
+        (0..9000).map(|n| format!("m{{some=\"label\",n=\"{n}\"}} {n}\n")).collect::<String>();
+    let small = large.split_at(large[..100_000].rfind('\n').unwrap() + 1).0;
+    for n in 0..60 {
+        side.put(&format!("small{}", n % 10), small);
+        if n % 7 == 0 {
+            side.put(&format!("large{n}"), &large);
+        }
+        side.journal.flush().unwrap();
+    }
+    let before = side.jobs();
+    assert_eq!(before.len(), 19);
+    drop(side);
+    assert_eq!(Side::open(dir.path()).jobs(), before);
 }
