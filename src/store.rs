@@ -160,7 +160,7 @@ pub enum StoreError {
     },
     /// An earlier write failed, so that nothing is written any more.
     #[error(
-        "an earlier write failed ({0}), and nothing is written any more; see to the disk, and start the server again"
+        "a write failed ({0}), and nothing is written any more; see to the disk, and start the server again"
     )]
     Closed(Arc<str>),
 }
@@ -320,12 +320,12 @@ impl Shared {
         res
     }
 
-    /// Passes on how a write went. One that failed is the last.
+    /// Passes on how a write went. One that failed is the last, and its error says what to do.
     fn written<T>(&self, res: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &res {
-            self.close(error);
-        }
-        res
+        res.map_err(|error| {
+            self.close(&error);
+            self.open().err().unwrap_or(error)
+        })
     }
 
     fn close(&self, reason: &StoreError) {
