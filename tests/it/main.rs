@@ -51,6 +51,8 @@ mod run;
 // Questions, and files of events in and out.
 mod files;
 mod query;
+// A wall clock that steps.
+mod clock;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.

@@ -1,6 +1,7 @@
 //! What every test here stands on: a real server process, a plain HTTP client, real peers.
 
 mod disk;
+mod faults;
 mod http;
 mod prometheus;
 mod samples;
@@ -11,6 +12,7 @@ pub(crate) mod tools;
 mod ws;
 
 pub(crate) use disk::Disk;
+pub(crate) use faults::{Call, Faults};
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;
