@@ -1,7 +1,8 @@
 //! Points in time, in nanoseconds since the Unix epoch.
 
 use jiff::{Timestamp, civil};
-use std::{fmt, time::Duration};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// How far ahead of our clock a sender's time may be before it is replaced by the time of arrival.
 pub const MAX_AHEAD: Duration = Duration::from_secs(600);
@@ -111,6 +112,20 @@ impl fmt::Display for Time {
             Ok(at) => fmt::Display::fmt(&at, f),
             Err(_) => f.write_str("1970-01-01T00:00:00Z"),
         }
+    }
+}
+
+impl Serialize for Time {
+    /// As the text that it displays.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|it| serde::de::Error::custom(format_args!("`{text}` {it}")))
     }
 }
 
