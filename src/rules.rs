@@ -13,6 +13,7 @@ mod lint;
 mod map;
 mod model;
 mod node;
+mod phrase;
 mod program;
 mod report;
 mod table;
@@ -21,12 +22,14 @@ mod types;
 mod units;
 
 pub use cases::{Expected, RuleTest, TestEvent};
+pub use duration::parse as parse_duration;
 pub use explain::{Explanation, RuleExplanation, SelectorExplanation};
 pub use model::{
     Backfill, Change, Edge, FamilyKind, FamilySpec, HistogramSpec, Keep, NativeSpec, Op, RuleError,
     SpanGauge, SpanOp, SpanSpec, TextRange, Updates,
 };
-pub use report::{Diagnostic, Diagnostics, Severity};
+pub use phrase::Phrase;
+pub use report::{Diagnostic, Diagnostics, Severity, did_you_mean};
 pub use units::Unit;
 
 use crate::event::Event;

@@ -53,8 +53,9 @@ pub(super) fn seconds_lenient(text: &str) -> Option<f64> {
     seconds(text)
 }
 
-/// A positive duration of a rule file.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+/// A positive duration of a rule file, such as `90s` or `1h20m`.
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
     let seconds = seconds(text).filter(|it| *it > 0.0)?;
     Duration::try_from_secs_f64(seconds).ok()
 }

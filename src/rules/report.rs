@@ -148,7 +148,8 @@ fn locate(text: &str, at: Place, severity: Severity, message: String) -> Diagnos
 }
 
 /// `; did you mean ...?` if one of `known` is close to `name`.
-pub(super) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+#[must_use]
+pub fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let near = known.map(|it| (distance(name, it), it)).min();
     match near {
         Some((steps, it)) if steps <= 2 && steps < name.len() => format!("; did you mean `{it}`?"),
