@@ -400,6 +400,12 @@ impl Pipeline {
         &self.inner.journal
     }
 
+    /// The series of the rules, for reading.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics.clone()
+    }
+
     /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> Arc<RuleSet> {

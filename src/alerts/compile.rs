@@ -21,6 +21,8 @@ const REPEAT: Duration = Duration::from_hours(4);
 const FLAP: Duration = Duration::from_secs(600);
 /// The default of `grace`.
 const GRACE: Duration = Duration::from_secs(60);
+/// The default of `resolve_after` of a rule that nothing else ends.
+const RESOLVE_AFTER: Duration = Duration::from_hours(1);
 /// The longest name of a rule, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
@@ -35,6 +37,8 @@ pub struct Compiled {
     pub timing: Timing,
     /// When nobody is told.
     pub mutes: Mutes,
+    /// What decides what its alerts are about: if it changes, what was found before means nothing any more.
+    pub meaning: String,
     annotations: Vec<(String, Phrase)>,
 }
 
@@ -177,9 +181,14 @@ impl Compiled {
         let annotations = rule.annotations.iter().filter_map(phrase).collect();
         let errors = compiler.errors;
         match condition {
-            Some(condition) if errors.is_empty() => {
-                Ok(Self { timing: timing(&rule), rule, condition, mutes, annotations })
-            }
+            Some(condition) if errors.is_empty() => Ok(Self {
+                timing: timing(&rule),
+                meaning: meaning(&rule),
+                rule,
+                condition,
+                mutes,
+                annotations,
+            }),
             _ => Err(errors),
         }
     }
@@ -259,31 +268,6 @@ impl Compiled {
             _ => Vec::new(),
         }
     }
-
-    /// What decides what its alerts are about: if it changes, what was found before means nothing any more.
-    #[must_use]
-    pub fn meaning(&self) -> String {
-        let rule = Rule {
-            id: String::new(),
-            description: String::new(),
-            enabled: true,
-            hold: None,
-            keep_firing_for: None,
-            repeat_interval: None,
-            flap_window: None,
-            threshold: None,
-            recovery_threshold: None,
-            operator: Operator::default(),
-            annotations: BTreeMap::new(),
-            notification_channels: Vec::new(),
-            escalation: Vec::new(),
-            mute_times: Vec::new(),
-            ..self.rule.clone()
-        };
-        // A rule is always JSON.
-        let text = serde_json::to_string(&rule).unwrap_or_default();
-        fingerprint(&BTreeMap::from([(String::new(), text)]))
-    }
 }
 
 impl Judge {
@@ -311,6 +295,29 @@ impl Absence {
 fn shown(value: f64) -> String {
     let rounded = (value * 1e4).round() / 1e4;
     if rounded == 0.0 { format!("{value:e}").replace("0e0", "0") } else { rounded.to_string() }
+}
+
+fn meaning(rule: &Rule) -> String {
+    let rule = Rule {
+        id: String::new(),
+        description: String::new(),
+        enabled: true,
+        hold: None,
+        keep_firing_for: None,
+        repeat_interval: None,
+        flap_window: None,
+        threshold: None,
+        recovery_threshold: None,
+        operator: Operator::default(),
+        annotations: BTreeMap::new(),
+        notification_channels: Vec::new(),
+        escalation: Vec::new(),
+        mute_times: Vec::new(),
+        ..rule.clone()
+    };
+    // A rule is always JSON.
+    let text = serde_json::to_string(&rule).unwrap_or_default();
+    fingerprint(&BTreeMap::from([(String::new(), text)]))
 }
 
 fn timing(rule: &Rule) -> Timing {
@@ -381,8 +388,10 @@ impl Compiler<'_> {
                     self.selector("match", &rule.matches, "ci_build_completed{status=\"failed\"}");
                 let resolve = self.optional("resolve", &rule.resolve);
                 let key = self.key();
-                let resolve_after = rule.resolve_after.map(|it| it.0);
-                Some(Condition::Event { fire: fire?, resolve: resolve?, key, resolve_after })
+                let (fire, resolve) = (fire?, resolve?);
+                let default = resolve.is_none().then_some(RESOLVE_AFTER);
+                let resolve_after = rule.resolve_after.map(|it| it.0).or(default);
+                Some(Condition::Event { fire, resolve, key, resolve_after })
             }
             Kind::Absence => self.absence(),
         }

@@ -64,7 +64,8 @@ pub struct Rule {
     /// `event`: which events end it. `absence`: which events say that nothing is expected any more.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resolve: String,
-    /// `event`: after how long without a further event it is over. Default: never by itself.
+    /// `event`: after how long without a further event it is over. Default never, or an hour
+    /// without `resolve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolve_after: Option<Span>,
     /// `absence`: which push groups are expected to be pushed, by their labels: `{job="backup"}`.

@@ -3,7 +3,7 @@
 use crate::event::Time;
 use crate::selector::LabelSelector;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 /// The most matchers of a silence.
 const MAX_MATCHERS: usize = 64;
@@ -95,11 +95,6 @@ impl Silence {
     }
 }
 
-/// Whether `selector` holds for an alert with `labels`.
-pub(super) fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    selector.matches(|name| labels.get(name).map(String::as_str))
-}
-
 fn quoted(text: &str) -> String {
     let mut res = String::from("\"");
     for c in text.chars() {
@@ -123,6 +118,7 @@ impl Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn silence(matchers: Vec<Matcher>) -> Silence {
         let (starts_at, ends_at) = (Time::from_millis(1000), Time::from_millis(2000));
@@ -144,12 +140,9 @@ mod tests {
             .into();
         let check = |value: &str, is_regex: bool, is_equal: bool, expected: bool| {
             let matcher = Matcher { is_regex, is_equal, ..Matcher::equal("job", value) };
-            let compiled = silence(vec![Matcher::equal("alertname", "a\"b\\"), matcher]).compile();
-            assert_eq!(
-                matches(&compiled.unwrap(), &labels),
-                expected,
-                "{value} {is_regex} {is_equal}"
-            );
+            let compiled = silence(vec![Matcher::equal("alertname", "a\"b\\"), matcher]).compile().unwrap();
+            let holds = compiled.matches(|name| labels.get(name).map(String::as_str));
+            assert_eq!(holds, expected, "{value} {is_regex} {is_equal}");
         };
         check("ci-1", false, true, true);
         check("ci-1", false, false, false);

@@ -150,6 +150,13 @@ impl Group {
         self.content.parts.iter().enumerate().map(view)
     }
 
+    /// Its family of this name.
+    #[must_use]
+    pub fn family(&self, name: &str) -> Option<FamilyView<'_>> {
+        let at = self.content.find(name)?;
+        Some(FamilyView { content: &self.content, at, part: self.content.parts.get(at)? })
+    }
+
     /// How many metrics it has, a histogram or summary being one, without the two times.
     #[must_use]
     pub fn series(&self) -> u64 {

@@ -1,0 +1,582 @@
+//! What there is of rules, label sets and silences, and how it moves. The one owner of the state; it reads no clock.
+
+use super::evaluate::Evaluator;
+use super::round::Round;
+use super::sample::Sources;
+use super::table::{Entry, Instance, StoredRule};
+use super::{Notice, NoticeKind};
+use crate::alerts::{
+    Absence, Alert, Change, Compiled, Condition, Expected, Phase, Schedule, Severity, Silence,
+    Status, Tell, Verdict, fingerprint,
+};
+use crate::event::{Event, Time};
+use crate::groups;
+use crate::labels;
+use crate::rules::Phrase;
+use crate::selector::{LabelSelector, View};
+use hashbrown::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Label sets that one rule may have; further ones are not followed, and counted.
+pub(super) const MAX_INSTANCES: usize = 20_000;
+
+/// The id of the rule that stands for alerts that others send.
+pub(super) const EXTERNAL: &str = "external";
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(super) struct Engine {
+    pub(super) rules: BTreeMap<String, Ruled>,
+    pub(super) silences: BTreeMap<String, Silenced>,
+    pub(super) round: Round,
+    /// The sequence number up to which events were evaluated.
+    pub(super) mark: u64,
+    pub(super) counts: Counts,
+    pub(super) ticks: u64,
+    /// When the process began: nothing could arrive before.
+    pub(super) began: Time,
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) pending: u64,
+    pub(super) firing: u64,
+    pub(super) resolved: u64,
+    /// Label sets that were not followed.
+    pub(super) dropped: u64,
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is part of the program.
+    Shipped,
+    /// It stands in the configuration.
+    Configured,
+    /// It was made, or changed, over the API.
+    Api,
+    /// It stands for the alerts that others send.
+    External,
+}
+
+/// A rule and what it found.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    pub(super) compiled: Arc<Compiled>,
+    pub(super) origin: Origin,
+    pub(super) stored: StoredRule,
+    pub(super) evaluator: Evaluator,
+    pub(super) instances: HashMap<Box<str>, Instance>,
+}
+
+/// A silence, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Silenced {
+    pub(super) silence: Silence,
+    pub(super) selector: LabelSelector,
+}
+
+/// What settles an instance besides its rule.
+struct Context<'a> {
+    silences: &'a BTreeMap<String, Silenced>,
+    round: &'a mut Round,
+    counts: &'a mut Counts,
+    now: Time,
+}
+
+impl Ruled {
+    pub(super) fn new(compiled: Compiled, origin: Origin, stored: StoredRule) -> Self {
+        Self {
+            evaluator: Evaluator::new(&compiled.condition),
+            compiled: Arc::new(compiled),
+            origin,
+            stored,
+            instances: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.compiled.rule.enabled && !self.stored.removed
+    }
+}
+
+impl Engine {
+    /// Evaluates what time and values decide.
+    pub(super) fn tick(&mut self, sources: Sources<'_>, now: Time) {
+        self.ticks += 1;
+        let Self { rules, silences, round, counts, ticks, began, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        for ruled in rules.values_mut().filter(|it| it.is_active()) {
+            match &ruled.compiled.clone().condition {
+                Condition::Event { resolve_after, .. } => {
+                    let over = |it: &Instance| {
+                        let after = resolve_after.zip(it.seen);
+                        after.is_some_and(|(after, seen)| now >= seen.saturating_add(after))
+                            || it.until.is_some_and(|it| now >= it)
+                    };
+                    for (block, it) in &mut ruled.instances {
+                        it.latched &= !over(it);
+                        let verdict = if it.latched { Verdict::True } else { Verdict::False };
+                        settle(&ruled.compiled, block, it, verdict, &mut context);
+                    }
+                }
+                Condition::Absence(absence) => {
+                    ruled.miss(absence, sources.groups, *began, &mut context)
+                }
+                _ => ruled.compare(sources, *ticks, &mut context),
+            }
+            ruled.forget(&mut context);
+        }
+    }
+
+    /// Evaluates what `event` decides.
+    pub(super) fn event(&mut self, event: &Event<'_>) {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now: event.received };
+        let view = View::new(event);
+        for ruled in rules.values_mut().filter(|it| it.is_active()) {
+            match &ruled.compiled.clone().condition {
+                Condition::Event { fire, resolve, key, .. } => {
+                    // What both mean ends it: an event that is its own counterpart begins nothing.
+                    let ends = resolve.as_ref().is_some_and(|it| it.matches(&view));
+                    if ends || fire.matches(&view) {
+                        ruled.latch(key, &view, !ends, &mut context);
+                    }
+                }
+                Condition::Absence(Absence {
+                    expected: Expected::Events { selector, gone, key },
+                    ..
+                }) => {
+                    let is_gone = gone.as_ref().is_some_and(|it| it.matches(&view));
+                    if is_gone || selector.matches(&view) {
+                        ruled.see(key, &view, !is_gone, &mut context);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes alerts that somebody else found.
+    pub(super) fn external(&mut self, instance: Instance, now: Time) {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        let Some(ruled) = rules.get_mut(EXTERNAL) else { return };
+        let block = block_of(&instance.labels);
+        let verdict = if instance.latched { Verdict::True } else { Verdict::False };
+        let compiled = Arc::clone(&ruled.compiled);
+        let made = || instance.clone();
+        let Some(it) = ruled.instance(&block, instance.latched, &mut context, made) else { return };
+        let Instance { annotations, latched, until, starts, generator, .. } = instance;
+        (it.annotations, it.latched, it.until) = (annotations, latched, until);
+        (it.starts, it.generator) = (starts, generator);
+        context.round.instances.insert((EXTERNAL.to_owned(), block.clone()));
+        settle(&compiled, &block, it, verdict, &mut context);
+    }
+
+    /// All alerts that are pending or fire, with the ids of the silences that keep them quiet.
+    pub(super) fn alerts(&self, now: Time) -> Vec<Alert> {
+        let mut res = Vec::new();
+        for ruled in self.rules.values() {
+            for it in ruled.instances.values().filter(|it| it.state.phase != Phase::Inactive) {
+                let mut alert = alert(&ruled.compiled, it);
+                alert.silenced_by = silenced_by(&self.silences, &alert.labels, now);
+                res.push(alert);
+            }
+        }
+        res
+    }
+
+    /// The rule and the label block of an alert that is pending or fires.
+    pub(super) fn find(&self, id: &str) -> Option<(String, Box<str>)> {
+        self.rules.iter().find_map(|(rule, ruled)| {
+            let is_it = |it: &Instance| it.state.phase != Phase::Inactive && alert_id(it) == id;
+            let (block, _) = ruled.instances.iter().find(|(_, it)| is_it(it))?;
+            Some((rule.clone(), block.clone()))
+        })
+    }
+
+    /// Moves one instance by hand: `change` says what happened to it.
+    pub(super) fn by_hand(
+        &mut self,
+        (rule, block): (&str, &str),
+        now: Time,
+        change: impl FnOnce(&Compiled, &mut Instance) -> Option<Change>,
+        entry: impl FnOnce(Alert) -> Entry,
+    ) -> Option<Alert> {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        let ruled = rules.get_mut(rule)?;
+        let it = ruled.instances.get_mut(block)?;
+        let changed = change(&ruled.compiled, it);
+        context.count(changed);
+        let mut alert = alert(&ruled.compiled, it);
+        if changed.is_some() {
+            (alert.status, alert.ends_at) = (Status::Resolved, Some(now));
+        }
+        alert.silenced_by = silenced_by(silences, &alert.labels, now);
+        context.round.history.push(Entry { change: changed, ..entry(alert.clone()) });
+        announce(&ruled.compiled, it, &mut context);
+        context.round.instances.insert((rule.to_owned(), block.to_owned()));
+        Some(alert)
+    }
+
+    /// Ends everything that a rule found, because it is removed, switched off or means something else.
+    pub(super) fn end(&mut self, rule: &str, now: Time) {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        let Some(ruled) = rules.get_mut(rule) else { return };
+        for (block, mut it) in ruled.instances.drain() {
+            let compiled = &ruled.compiled;
+            if let Some(change) = it.state.resolve(&compiled.timing, now) {
+                context.note(compiled, &it, change);
+                announce(compiled, &mut it, &mut context);
+            }
+            context.round.instances.insert((rule.to_owned(), block.into()));
+        }
+    }
+}
+
+impl Ruled {
+    /// Compares values.
+    fn compare(&mut self, sources: Sources<'_>, tick: u64, context: &mut Context<'_>) {
+        let Self { compiled, evaluator, instances, .. } = self;
+        let no_data = compiled.rule.no_data;
+        let mut any = false;
+        evaluator.tick(sources, context.now.as_millis(), &mut |found| {
+            any = true;
+            if !instances.contains_key(found.block) {
+                if !found.holds[0] {
+                    return;
+                }
+                if instances.len() >= MAX_INSTANCES {
+                    context.counts.dropped += 1;
+                    return;
+                }
+                instances.insert(found.block.into(), fresh(compiled, found.block));
+            }
+            let Some(it) = instances.get_mut(found.block) else { return };
+            it.touched = tick;
+            it.value = Some(found.value);
+            let holds = found.holds[usize::from(it.state.phase == Phase::Firing)];
+            let verdict = match (holds, found.partial) {
+                (true, _) => Verdict::True,
+                (false, true) => Verdict::Unknown,
+                (false, false) => Verdict::False,
+            };
+            settle(compiled, found.block, it, verdict, context);
+        });
+        let nothing = match no_data {
+            crate::alerts::NoData::Ok => Verdict::False,
+            crate::alerts::NoData::Alert => Verdict::True,
+            crate::alerts::NoData::Keep => Verdict::Unknown,
+        };
+        if !any && nothing == Verdict::True && instances.is_empty() {
+            instances.insert("".into(), fresh(compiled, ""));
+        }
+        for (block, it) in instances.iter_mut().filter(|it| it.1.touched != tick) {
+            let verdict = if any && block.is_empty() { Verdict::False } else { nothing };
+            it.value = None;
+            settle(compiled, block, it, verdict, context);
+        }
+    }
+
+    /// Looks for what is overdue.
+    fn miss(
+        &mut self,
+        absence: &Absence,
+        groups: Option<&groups::View>,
+        began: Time,
+        context: &mut Context<'_>,
+    ) {
+        let now = context.now;
+        // Nothing could arrive while the server was down; a whole period must pass first.
+        let since_start = |seen: Time| match absence.schedule {
+            Schedule::Every(_) => seen.max(began),
+            Schedule::Cron(_) => seen,
+        };
+        let absent = |seen: Time| absence.is_absent(since_start(seen), now);
+        if let Expected::Pushes(selector) = &absence.expected {
+            let mut present = HashMap::new();
+            let groups = groups.map(groups::View::groups).unwrap_or_default();
+            for group in groups.iter().filter(|it| selector.matches(|name| it.label(name))) {
+                let block = labels::block(group.labels());
+                present.insert(block, group.pushed().unwrap_or_default());
+            }
+            if present.is_empty() {
+                present.insert(String::new(), self.stored.created);
+            }
+            for (block, seen) in &present {
+                if absent(*seen)
+                    && let Some(it) = self.instance(block, true, context, Instance::default)
+                {
+                    it.seen = Some(*seen);
+                }
+            }
+            for (block, it) in &mut self.instances {
+                // A push counts from when it came, and nothing is kept of it when it came in time.
+                it.seen = present.get(block.as_ref()).copied();
+                let verdict =
+                    if it.seen.is_some_and(absent) { Verdict::True } else { Verdict::False };
+                settle(&self.compiled, block, it, verdict, context);
+                it.seen = None;
+            }
+            return;
+        }
+        for (block, it) in &mut self.instances {
+            let verdict = if it.seen.is_some_and(absent) { Verdict::True } else { Verdict::False };
+            settle(&self.compiled, block, it, verdict, context);
+        }
+    }
+
+    /// An event began it, or ended it.
+    fn latch(
+        &mut self,
+        key: &[(String, Phrase)],
+        view: &View<'_>,
+        begins: bool,
+        context: &mut Context<'_>,
+    ) {
+        let block = block_of_key(key, view);
+        let (compiled, event) = (Arc::clone(&self.compiled), view.event());
+        let Some(it) = self.instance(&block, begins, context, Instance::default) else {
+            return;
+        };
+        if begins && it.state.phase == Phase::Inactive {
+            it.annotations = compiled.annotations_of_event(event);
+        }
+        (it.latched, it.seen) = (begins, Some(event.received));
+        if begins {
+            // Each event is one of its own: what was resolved by hand is over.
+            it.state.release();
+        }
+        let verdict = if begins { Verdict::True } else { Verdict::False };
+        context.round.instances.insert((compiled.rule.id.clone(), block.clone()));
+        settle(&compiled, &block, it, verdict, context);
+    }
+
+    /// What was expected came, or is expected no more.
+    fn see(
+        &mut self,
+        key: &[(String, Phrase)],
+        view: &View<'_>,
+        expected: bool,
+        context: &mut Context<'_>,
+    ) {
+        let block = block_of_key(key, view);
+        let (compiled, received) = (Arc::clone(&self.compiled), view.event().received);
+        let Some(it) = self.instance(&block, expected, context, Instance::default) else {
+            return;
+        };
+        it.seen = expected.then_some(received);
+        if it.annotations.is_empty() {
+            it.annotations = compiled.annotations_of_event(view.event());
+        }
+        context.round.instances.insert((compiled.rule.id.clone(), block.clone()));
+        settle(&compiled, &block, it, Verdict::False, context);
+    }
+
+    /// The instance with these labels; a new one if `make`.
+    fn instance(
+        &mut self,
+        block: &str,
+        make: bool,
+        context: &mut Context<'_>,
+        new: impl FnOnce() -> Instance,
+    ) -> Option<&mut Instance> {
+        if !self.instances.contains_key(block) {
+            if !make {
+                return None;
+            }
+            if self.instances.len() >= MAX_INSTANCES {
+                context.counts.dropped += 1;
+                return None;
+            }
+            let made = new();
+            let it = if made.labels.is_empty() { fresh(&self.compiled, block) } else { made };
+            self.instances.insert(block.into(), it);
+        }
+        let it = self.instances.get_mut(block)?;
+        it.meaning.clone_from(&self.compiled.meaning);
+        Some(it)
+    }
+
+    fn forget(&mut self, context: &mut Context<'_>) {
+        let (timing, now) = (&self.compiled.timing, context.now);
+        let rule = &self.compiled.rule.id;
+        let absence = matches!(self.compiled.condition, Condition::Absence(_));
+        self.instances.retain(|block, it| {
+            let expected = absence && it.seen.is_some();
+            let idle = !expected && !it.latched && it.state.is_idle(timing, now);
+            if idle {
+                context.round.instances.insert((rule.clone(), block.to_string()));
+            }
+            !idle
+        });
+    }
+}
+
+impl Context<'_> {
+    fn count(&mut self, change: Option<Change>) {
+        match change {
+            Some(Change::Pending) => self.counts.pending += 1,
+            Some(Change::Firing) => self.counts.firing += 1,
+            Some(Change::Resolved) => self.counts.resolved += 1,
+            Some(Change::Dropped) | None => {}
+        }
+    }
+
+    /// A change that people may look up later.
+    fn note(&mut self, compiled: &Compiled, it: &Instance, change: Change) {
+        self.count(Some(change));
+        if matches!(change, Change::Firing | Change::Resolved) {
+            let alert = alert(compiled, it);
+            let (at, change) = (self.now, Some(change));
+            self.round.history.push(Entry {
+                at,
+                change,
+                action: None,
+                by: None,
+                comment: String::new(),
+                alert,
+            });
+        }
+    }
+}
+
+/// A new instance of a rule that compares values or waits for something.
+fn fresh(compiled: &Compiled, block: &str) -> Instance {
+    let found: Vec<_> = crate::exposition::label_pairs(block)
+        .map(|(name, value)| (name.into_owned(), labels::unescape_value(value).into_owned()))
+        .collect();
+    let labels = compiled.labels(found.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Instance { labels, meaning: compiled.meaning.clone(), ..Instance::default() }
+}
+
+/// Moves an instance, and notes what is to be written and told.
+fn settle(
+    compiled: &Compiled,
+    block: &str,
+    it: &mut Instance,
+    verdict: Verdict,
+    context: &mut Context<'_>,
+) {
+    let before = it.state.clone();
+    let change = it.state.step(&compiled.timing, verdict, context.now);
+    if let Some(change) = change {
+        let by_event = matches!(compiled.condition, Condition::Event { .. });
+        if !by_event && matches!(change, Change::Pending | Change::Firing) {
+            it.annotations = compiled.annotations_of_value(&it.labels, it.value, context.now);
+        }
+        context.note(compiled, it, change);
+    }
+    announce(compiled, it, context);
+    if it.state != before {
+        context.round.instances.insert((compiled.rule.id.clone(), block.to_owned()));
+    }
+}
+
+fn announce(compiled: &Compiled, it: &mut Instance, context: &mut Context<'_>) {
+    let (silences, now) = (context.silences, context.now);
+    let quiet = || compiled.mutes.holds(now) || is_silenced(silences, &it.labels, now);
+    let Some(tell) = it.state.announce(&compiled.timing, now, quiet) else { return };
+    let rule = &compiled.rule;
+    let (kind, channels) = match tell {
+        Tell::Firing | Tell::Flapping => (NoticeKind::Firing, &rule.notification_channels),
+        Tell::Repeat => (NoticeKind::Repeat, &rule.notification_channels),
+        Tell::Resolved => (NoticeKind::Resolved, &rule.notification_channels),
+        Tell::Escalation(n) => {
+            let channels = rule
+                .escalation
+                .get(n)
+                .map_or(&rule.notification_channels, |it| &it.notification_channels);
+            (NoticeKind::Escalation, channels)
+        }
+    };
+    let mut alert = alert(compiled, it);
+    if tell == Tell::Flapping {
+        alert.annotations.insert("flapping".to_owned(), "true".to_owned());
+    }
+    let number = it.state.told_count;
+    context.round.notices.push(Notice {
+        alert,
+        number,
+        kind,
+        channels: channels.clone(),
+        group_key: Some(rule.id.clone()),
+    });
+}
+
+/// An alert as it is shown.
+pub(super) fn alert(compiled: &Compiled, it: &Instance) -> Alert {
+    let rule = &compiled.rule;
+    Alert {
+        id: alert_id(it),
+        rule_id: rule.id.clone(),
+        rule_name: it.labels.get("alertname").cloned().unwrap_or_else(|| rule.name.clone()),
+        fingerprint: fingerprint(&it.labels),
+        labels: it.labels.clone(),
+        annotations: it.annotations.clone(),
+        severity: if rule.id == EXTERNAL { severity_of(&it.labels) } else { rule.severity },
+        status: match it.state.phase {
+            Phase::Pending => Status::Pending,
+            Phase::Firing => Status::Firing,
+            Phase::Inactive => Status::Resolved,
+        },
+        value: it.value,
+        threshold: compiled.threshold(),
+        starts_at: it.starts.unwrap_or(it.state.since),
+        ends_at: it.state.ended,
+        acknowledged: it.state.acknowledged.clone(),
+        silenced_by: Vec::new(),
+    }
+}
+
+/// How bad an alert of somebody else is, by the label that is usual for it.
+fn severity_of(labels: &BTreeMap<String, String>) -> Severity {
+    match labels.get("severity").map(String::as_str) {
+        Some("critical" | "page" | "emergency") => Severity::Critical,
+        Some("high" | "error" | "major") => Severity::High,
+        Some("low" | "info" | "none") => Severity::Low,
+        _ => Severity::Medium,
+    }
+}
+
+/// The same after every restart: it follows from the labels and the moment at which it began.
+pub(super) fn alert_id(it: &Instance) -> String {
+    format!("alert-{}-{:x}", fingerprint(&it.labels), it.state.since.as_millis())
+}
+
+fn is_silenced(
+    silences: &BTreeMap<String, Silenced>,
+    labels: &BTreeMap<String, String>,
+    now: Time,
+) -> bool {
+    silences.values().any(|it| it.holds(labels, now))
+}
+
+pub(super) fn silenced_by(
+    silences: &BTreeMap<String, Silenced>,
+    labels: &BTreeMap<String, String>,
+    now: Time,
+) -> Vec<String> {
+    let holding = silences.values().filter(|it| it.holds(labels, now));
+    holding.map(|it| it.silence.id.clone()).collect()
+}
+
+impl Silenced {
+    pub(super) fn holds(&self, labels: &BTreeMap<String, String>, now: Time) -> bool {
+        self.silence.is_active(now)
+            && self.selector.matches(|name| labels.get(name).map(String::as_str))
+    }
+}
+
+fn block_of_key(key: &[(String, Phrase)], view: &View<'_>) -> String {
+    let values: Vec<_> = key.iter().map(|(name, it)| (name.as_str(), it.fill(view))).collect();
+    labels::block(values.iter().map(|(name, value)| (*name, value.as_str())))
+}
+
+fn block_of(labels: &BTreeMap<String, String>) -> String {
+    labels::block(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}

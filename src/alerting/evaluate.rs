@@ -1,0 +1,144 @@
+//! From the values of a rule to a verdict on each label set.
+
+use super::sample::{Sampler, Sources};
+use crate::alerts::{BurnRate, Condition, Judge, Query, Ratio};
+use hashbrown::HashMap;
+use std::time::Duration;
+
+/// What a rule keeps between two ticks.
+#[derive(Debug)]
+pub(super) enum Evaluator {
+    /// It is evaluated by events and the clock.
+    Nothing,
+    Threshold(Sampler, Judge),
+    Ratio(Quotient, Judge),
+    BurnRate(Vec<Pair>),
+}
+
+/// Two samplers of which one is divided by the other.
+#[derive(Debug)]
+pub(super) struct Quotient {
+    numerator: Sampler,
+    denominator: Sampler,
+    min_denominator: f64,
+    /// The denominators of this tick.
+    by: HashMap<Box<str>, (f64, bool)>,
+}
+
+/// A pair of windows, and the quotient above which both are too fast.
+#[derive(Debug)]
+pub(super) struct Pair {
+    long: Quotient,
+    short: Quotient,
+    limit: f64,
+}
+
+/// One label set of a rule at one tick.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Found<'a> {
+    /// Its labels.
+    pub(super) block: &'a str,
+    pub(super) value: f64,
+    /// Whether the condition holds, if it did not fire and if it did.
+    pub(super) holds: [bool; 2],
+    /// Whether a part of the window is not known: what does not hold may hold then.
+    pub(super) partial: bool,
+}
+
+impl Evaluator {
+    pub(super) fn new(condition: &Condition) -> Self {
+        match condition {
+            Condition::Threshold(query, judge) => {
+                Self::Threshold(Sampler::new(query.clone()), *judge)
+            }
+            Condition::Ratio(ratio, judge) => Self::Ratio(Quotient::new(ratio, None), *judge),
+            Condition::BurnRate(BurnRate { ratio, budget, windows }) => {
+                let pair = |it: &crate::alerts::BurnWindow| Pair {
+                    long: Quotient::new(ratio, Some(it.long.0)),
+                    short: Quotient::new(ratio, Some(it.short.0)),
+                    limit: it.factor * budget,
+                };
+                Self::BurnRate(windows.iter().map(pair).collect())
+            }
+            Condition::Event { .. } | Condition::Absence(_) => Self::Nothing,
+        }
+    }
+
+    /// Gives `each` every label set that has a value at `now_ms`.
+    pub(super) fn tick(
+        &mut self,
+        sources: Sources<'_>,
+        now_ms: i64,
+        each: &mut dyn FnMut(Found<'_>),
+    ) {
+        match self {
+            Self::Nothing => {}
+            Self::Threshold(sampler, judge) => sampler.tick(sources, now_ms, &mut |it| {
+                each(judged(it.block, it.value, it.partial, *judge));
+            }),
+            Self::Ratio(quotient, judge) => {
+                quotient.tick(sources, now_ms, &mut |block, value, partial| {
+                    each(judged(block, value, partial, *judge));
+                })
+            }
+            Self::BurnRate(pairs) => burn(pairs, sources, now_ms, each),
+        }
+    }
+}
+
+fn judged(block: &str, value: f64, partial: bool, judge: Judge) -> Found<'_> {
+    Found { block, value, holds: [judge.holds(value, false), judge.holds(value, true)], partial }
+}
+
+fn burn(pairs: &mut [Pair], sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(Found<'_>)) {
+    let mut burning: HashMap<Box<str>, (f64, bool, bool)> = HashMap::new();
+    for pair in pairs {
+        let limit = pair.limit;
+        let mut short: HashMap<Box<str>, (f64, bool)> = HashMap::new();
+        pair.short.tick(sources, now_ms, &mut |block, value, partial| {
+            short.insert(block.into(), (value, partial));
+        });
+        pair.long.tick(sources, now_ms, &mut |block, value, partial| {
+            let Some((recent, recent_partial)) = short.get(block) else { return };
+            let found = burning.entry(block.into()).or_insert((value, false, false));
+            found.0 = found.0.max(value);
+            found.1 |= value > limit && *recent > limit;
+            found.2 |= partial || *recent_partial;
+        });
+    }
+    for (block, (value, holds, partial)) in &burning {
+        each(Found { block, value: *value, holds: [*holds; 2], partial: *partial });
+    }
+}
+
+impl Quotient {
+    fn new(ratio: &Ratio, window: Option<Duration>) -> Self {
+        let sampler =
+            |it: &Query| Sampler::new(Query { window: window.unwrap_or(it.window), ..it.clone() });
+        Self {
+            numerator: sampler(&ratio.numerator),
+            denominator: sampler(&ratio.denominator),
+            min_denominator: ratio.min_denominator,
+            by: HashMap::new(),
+        }
+    }
+
+    /// A numerator that is not there is 0; without enough of a denominator there is no quotient.
+    fn tick(&mut self, sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(&str, f64, bool)) {
+        let (by, least) = (&mut self.by, self.min_denominator);
+        by.clear();
+        self.denominator.tick(sources, now_ms, &mut |it| {
+            if it.value >= least {
+                by.insert(it.block.into(), (it.value, it.partial));
+            }
+        });
+        self.numerator.tick(sources, now_ms, &mut |it| {
+            if let Some((value, partial)) = by.remove(it.block) {
+                each(it.block, it.value / value, partial || it.partial);
+            }
+        });
+        for (block, (_, partial)) in by.drain() {
+            each(&block, 0.0, partial);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What a round of evaluation has to write: everything in one batch, or nothing yet.
+
+use super::Notice;
+use super::table;
+use super::table::{Entry, MARK};
+use super::{AlertingError, Delivery};
+use crate::event::Time;
+use crate::store::{Batch, Store, Table};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is not written yet. If a write fails it stays here, and the next one has it.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// Instances that changed, by rule and label block.
+    pub(super) instances: BTreeSet<(String, String)>,
+    pub(super) history: Vec<Entry>,
+    pub(super) notices: Vec<Notice>,
+    /// Other keys, and their values.
+    pub(super) others: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Round {
+    /// Whether something waits that people will be told of, or were promised.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.history.is_empty() || !self.notices.is_empty() || !self.others.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.instances.is_empty() && !self.is_urgent()
+    }
+
+    /// Writes everything, with the mark up to which events were evaluated, and returns when it is on disk.
+    pub(super) fn write<'i>(
+        &mut self,
+        (store, table): (&Store, &Table),
+        mark: u64,
+        instance: impl Fn(&str, &str) -> Option<&'i table::Instance>,
+        delivery: &dyn Delivery,
+        now: Time,
+    ) -> Result<(), AlertingError> {
+        let mut batch = Batch::default();
+        for (rule, block) in &self.instances {
+            let key = table::instance_key(rule, block);
+            match instance(rule, block) {
+                Some(it) => batch.put(&key, &table::encode(it)),
+                None => batch.remove(&key),
+            }
+        }
+        for (n, entry) in self.history.iter().enumerate() {
+            batch.put(&table::history_key(entry.at, &entry.alert.id, n), &table::encode(entry));
+        }
+        for (key, value) in &self.others {
+            match value {
+                Some(it) => batch.put(key, it),
+                None => batch.remove(key),
+            }
+        }
+        batch.put(MARK, &table::encode(&mark));
+        let mut done = Vec::new();
+        for notice in &self.notices {
+            done.extend(delivery.enqueue(&mut batch, notice, now));
+        }
+        table.apply(batch)?;
+        *self = Self::default();
+        store.flush()?;
+        done.into_iter().for_each(|it| it());
+        Ok(())
+    }
+}
