@@ -17,6 +17,7 @@ pub mod http;
 pub mod journal;
 pub mod labels;
 pub mod metrics;
+pub mod notify;
 pub mod pipeline;
 pub mod push;
 pub mod rules;
