@@ -12,18 +12,20 @@ mod pushgateway;
 mod retention;
 mod settings;
 mod show;
+mod stream;
 mod suggest;
 mod units;
 mod value;
 
 pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
-pub use pushgateway::{Prefix, Push, TelemetryPath, Web};
+pub use pushgateway::{KeepTimes, Prefix, Push, TelemetryPath, Web};
 pub use retention::{Age, Bound, Globs, Retention};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,
     Shutdown, Size, Snapshot, Store, Token,
 };
 pub use show::show;
+pub use stream::{Origins, Stream};
 pub use units::duration as parse_duration;
 pub use value::split_role;

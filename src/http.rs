@@ -28,7 +28,9 @@ mod routes;
 mod rules;
 mod serve;
 mod services;
+mod session;
 mod status;
+mod stream;
 mod summary;
 mod tokens;
 
@@ -36,6 +38,7 @@ pub use endpoint::Surface;
 pub use instruments::Metrics;
 pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
+pub use stream::Config as StreamConfig;
 
 use crate::pipeline::Pipeline;
 use crate::services::Services;
@@ -43,7 +46,7 @@ use crate::sources;
 use crate::tokens::Tokens;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The bounds of the HTTP surface.
 #[derive(Clone, Debug)]
@@ -74,6 +77,13 @@ pub struct Config {
     pub events: sources::Limits,
     /// Whether `/metrics` needs a token with the role `read`. Default no.
     pub metrics_auth: bool,
+    /// How long a browser is let in after it has shown a token. Default 12 h.
+    pub session: Duration,
+    /// Pages of other sites that may open web sockets and use the session of a browser, as `https://HOST[:PORT]`.
+    /// Default none.
+    pub allowed_origins: Vec<String>,
+    /// How streams behave.
+    pub streams: StreamConfig,
     /// What is of the Pushgateway.
     pub push: Push,
     /// The settings that `/api/v1/status` shows, by name. Never secrets. Default none.
@@ -89,6 +99,8 @@ pub struct Push {
     pub limits: crate::push::Limits,
     /// Whether pushes are answered 202, as the Pushgateway does when it does not check them. Default no.
     pub unchecked: bool,
+    /// Whose clients push. Default the Pushgateway's.
+    pub compat: Compat,
     /// Whether text bodies may have the line ends of Windows, and none at the end. Default no.
     pub lenient: bool,
     /// Where scrapes go. Default `/metrics`.
@@ -99,6 +111,19 @@ pub struct Push {
     pub admin_api: bool,
     /// Whether the server can be stopped over HTTP. Default no.
     pub lifecycle: bool,
+}
+
+/// A gateway whose clients push here, and find what they know. What a push, or a rule about its job, says of itself is
+/// stronger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// The Pushgateway: a push replaces.
+    #[default]
+    Pushgateway,
+    /// The gravel gateway: `POST` adds up, as labels `clearmode` say.
+    Gravel,
+    /// prom-aggregation-gateway: everything adds up, and is answered 202.
+    PromAggregationGateway,
 }
 
 /// What the surface is made of.
@@ -118,6 +143,8 @@ pub struct Parts {
     pub stopping: CancellationToken,
     /// Cancelled here when a client may and does ask the server to stop.
     pub quit: CancellationToken,
+    /// What a drain waits for.
+    pub tasks: TaskTracker,
 }
 
 /// What handlers share.
@@ -127,6 +154,7 @@ struct State {
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
+    streams: stream::Streams,
     /// The places of exports.
     exports: Arc<tokio::sync::Semaphore>,
     /// The turns of summaries that read events.
@@ -139,8 +167,10 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, services, metrics, config, stopping, quit } = parts;
+    let Parts { pipeline, tokens, services, metrics, config, stopping, quit, tasks } = parts;
+    let ends = (stopping.clone(), tasks);
     let state = State {
+        streams: stream::Streams::new(&pipeline, &config.streams, metrics.streams(), ends),
         pipeline,
         services,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
@@ -172,6 +202,9 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             events: sources::Limits::default(),
             metrics_auth: false,
+            session: Duration::from_hours(12),
+            allowed_origins: Vec::new(),
+            streams: StreamConfig::default(),
             push: Push::default(),
             flags: BTreeMap::new(),
         }
@@ -184,6 +217,7 @@ impl Default for Push {
             paths: crate::push::Options::default(),
             limits: crate::push::Limits::default(),
             unchecked: false,
+            compat: Compat::default(),
             lenient: false,
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),

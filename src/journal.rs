@@ -47,6 +47,7 @@ mod shape;
 mod trim;
 mod verify;
 
+pub use block::into_owned as owned_event;
 pub use commits::beside;
 pub use count::Count;
 pub use dedup::Config as DedupConfig;
@@ -411,7 +412,7 @@ impl Writer {
     }
 
     /// Appends what somebody commits beside the events; whoever does finds it with [`Self::take_beside`]. It is
-    /// for what [`Store::defer`] gives the store later: on disk after the next flush.
+    /// for what [`Table::defer`] gives the store later: on disk after the next flush.
     ///
     /// # Errors
     ///

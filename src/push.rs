@@ -14,7 +14,9 @@ mod text;
 mod wire;
 
 pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Timestamp, Value};
-pub use path::{Grouping, Options, PathError, grouping, is_push};
+pub use path::{
+    Grouping, Options, PathError, grouping, is_jobless_push, is_push, jobless_grouping,
+};
 pub use raw::{RawError, RawFamily, RawMetric, raw_families};
 
 /// What a body may hold.

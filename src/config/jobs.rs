@@ -1,12 +1,13 @@
 //! `push.jobs`: what holds for the jobs of a pattern.
 
 use super::node::{Kind, Node};
-use super::retention::Bound;
+use super::retention::{Age, Bound};
 use super::suggest::suggest;
 use super::value::{Context, Fault, Value, quoted, read_list, show_list};
-use crate::groups::{JobLimits, JobRule, Jobs};
+use crate::groups::{Blend, JobLimits, JobRule, JobTerms, Jobs};
 use crate::selector::Glob;
 use crate::yaml::Key;
+use std::time::Duration;
 
 /// The entries of `push.jobs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub struct JobList(pub Vec<Job>);
 pub struct Job {
     /// A glob over names of jobs.
     pub pattern: String,
+    /// Whether what is pushed is added to what is there.
+    pub sum: Option<bool>,
+    /// What becomes of gauges when pushes add up.
+    pub gauges: Option<Blend>,
+    /// How long groups live after a push.
+    pub ttl: Option<Age>,
     /// Groups of the job.
     pub max_groups: Option<Count>,
     /// Series of the job.
@@ -29,22 +36,25 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count(pub Option<usize>);
 
-const KEYS: [&str; 4] = ["match", "max_groups", "max_series", "max_body_bytes"];
+const KEYS: [&str; 7] =
+    ["match", "mode", "gauges", "ttl", "max_groups", "max_series", "max_body_bytes"];
 const SHAPE: &str = "a map such as {match: \"ci-*\", max_groups: 100}";
 
 impl JobList {
     /// The entries and what holds for all other jobs.
-    pub(super) fn jobs(&self, limits: JobLimits) -> Jobs {
+    pub(super) fn jobs(&self, limits: JobLimits, ttl: Option<Duration>) -> Jobs {
         let rule = |it: &Job| {
             let limits = JobLimits {
                 groups: it.max_groups.map(Count::get),
                 series: it.max_series.map(Count::get),
                 body_bytes: it.max_body_bytes.map(Bound::get),
             };
+            let ttl = it.ttl.map(|it| it.0);
+            let terms = JobTerms { sum: it.sum, gauges: it.gauges, ttl };
             // What does not compile was refused when it was read.
-            Glob::parse(&it.pattern).ok().map(|pattern| JobRule { pattern, limits })
+            Glob::parse(&it.pattern).ok().map(|pattern| JobRule { pattern, limits, terms })
         };
-        Jobs { rules: self.0.iter().filter_map(rule).collect(), limits }
+        Jobs { rules: self.0.iter().filter_map(rule).collect(), limits, ttl }
     }
 }
 
@@ -89,13 +99,16 @@ impl Value for JobList {
 
     fn show(&self) -> String {
         show_list(self.0.iter().map(|it| {
-            let limits = [
+            let said = [
+                it.sum.map(|it| if it { "sum" } else { "replace" }.to_owned()),
+                it.gauges.map(|it| it.as_str().to_owned()),
+                it.ttl.map(|it| it.show()),
                 it.max_groups.map(|it| it.show()),
                 it.max_series.map(|it| it.show()),
                 it.max_body_bytes.map(|it| it.show()),
             ];
-            let limits = KEYS.iter().skip(1).zip(limits);
-            let said = limits.filter_map(|(key, it)| Some(format!(", {key}: {}", it?)));
+            let said = KEYS.iter().skip(1).zip(said);
+            let said = said.filter_map(|(key, it)| Some(format!(", {key}: {}", it?)));
             format!("{{match: {}{}}}", quoted(&it.pattern), said.collect::<String>())
         }))
     }
@@ -112,6 +125,9 @@ fn job(node: &Node, context: &Context<'_>) -> Result<Job, Vec<Fault>> {
     for (key, node) in entries {
         let read = match key.name.as_str() {
             "match" => pattern(node).map(|it| res.pattern = it),
+            "mode" => mode(node).map(|it| res.sum = Some(it)),
+            "gauges" => gauges(node).map(|it| res.gauges = Some(it)),
+            "ttl" => Age::read(node, context).map(|it| res.ttl = Some(it)),
             "max_groups" => Count::read(node, context).map(|it| res.max_groups = Some(it)),
             "max_series" => Count::read(node, context).map(|it| res.max_series = Some(it)),
             "max_body_bytes" => Bound::read(node, context).map(|it| res.max_body_bytes = Some(it)),
@@ -125,6 +141,18 @@ fn job(node: &Node, context: &Context<'_>) -> Result<Job, Vec<Fault>> {
 fn unknown(key: &Key) -> Vec<Fault> {
     let message = format!("unknown key `{}`{}", key.name, suggest(&key.name, KEYS));
     vec![Fault { at: Some(key.at), message }]
+}
+
+fn mode(node: &Node) -> Result<bool, Vec<Fault>> {
+    node.parse_as("`replace` or `sum`", |it| match it {
+        "sum" => Some(true),
+        "replace" => Some(false),
+        _ => None,
+    })
+}
+
+fn gauges(node: &Node) -> Result<Blend, Vec<Fault>> {
+    node.parse_as("`last`, `sum`, `min` or `max`", |it| it.parse().ok())
 }
 
 fn pattern(node: &Node) -> Result<String, Vec<Fault>> {
@@ -155,6 +183,10 @@ mod tests {
             "[{match: 'ci-*', max_groups: 100, max_series: off}, {match: a, max_body_bytes: 1MiB}]",
             "[{match: \"ci-*\", max_groups: 100, max_series: off}, {match: a, max_body_bytes: 1MiB}]",
         );
+        check::<JobList>(
+            "[{match: a, ttl: 1h, gauges: max, mode: sum}, {match: b, mode: replace, ttl: 0}]",
+            "[{match: a, mode: sum, gauges: max, ttl: 1h}, {match: b, mode: replace, ttl: off}]",
+        );
         check::<JobList>("[]", "[]");
     }
 
@@ -167,6 +199,11 @@ mod tests {
             "[{match: 'a[', max_group: 1, max_series: -1}]",
             "the `[` is not closed, in the pattern `a[`; unknown key `max_group`, did you mean `max_groups`?; \
              expected a whole number, or `off`, found `-1`",
+        );
+        check::<JobList>(
+            "[{match: a, mode: add, gauges: mean, ttl: x}]",
+            "expected `replace` or `sum`, found `add`; expected `last`, `sum`, `min` or `max`, found `mean`; \
+             expected an age such as 12h, 7d or 90d, or `off` to keep for ever, found `x`",
         );
         check::<JobList>("[{match: ''}]", "expected a pattern such as \"ci-*\", found nothing");
     }

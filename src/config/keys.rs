@@ -93,6 +93,11 @@ pub const KEYS: &[Key] = &[
         "Whether a scrape of `/metrics` needs a token with the role `read`."
     ),
     key!(
+        auth.session,
+        None,
+        "How long a browser that logged in with a token is let in without showing it again."
+    ),
+    key!(
         limits.body_bytes,
         None,
         "Bytes of a request body, after decompression; more is answered 413."
@@ -194,7 +199,7 @@ pub const KEYS: &[Key] = &[
     key!(
         push.jobs,
         None,
-        "What holds for the jobs of a pattern: `match`, a glob over their names, and `max_groups`, `max_series`, `max_body_bytes`. Of several entries that match a job and say something, the first counts."
+        "What holds for the jobs of a pattern: `match`, a glob over their names; `mode` (`replace`, `sum`), `gauges` (`last`, `sum`, `min`, `max`), `ttl`; `max_groups`, `max_series`, `max_body_bytes`. Of several entries that match a job and say something, the first counts."
     ),
     key!(
         push.max_groups_per_job,
@@ -211,6 +216,32 @@ pub const KEYS: &[Key] = &[
         None,
         "Bytes of the body of one push, after decompression; more is answered 413. `0` or `off`: `limits.body_bytes` alone."
     ),
+    key!(
+        push.ttl,
+        None,
+        "How long a group lives after its last push; then its metrics go. `off`: until it is removed."
+    ),
+    key!(
+        push.keep_times,
+        None,
+        "How long the two times of a group outlive its metrics: a number of its TTLs such as `10x`, or a duration such as `7d`. `0`: not at all."
+    ),
+    key!(
+        push.compat,
+        None,
+        "Whose clients push: `pushgateway`; `gravel`, where `POST` adds up as labels `clearmode` say; `prom-aggregation-gateway`, where everything adds up. The latter two need no job in the path."
+    ),
+    key!(
+        push.idempotency_window,
+        None,
+        "How long the `Idempotency-Key` of a push is remembered, so that a retry counts once."
+    ),
+    key!(
+        push.idempotency_keys,
+        None,
+        "Keys that are remembered; beyond it the oldest are forgotten early."
+    ),
+    key!(push.idempotency_keys_per_group, None, "The same for the keys of one group."),
     key!(web.telemetry_path, Some("--web.telemetry-path"), "Where scrapes go."),
     key!(
         web.route_prefix,
@@ -226,6 +257,29 @@ pub const KEYS: &[Key] = &[
         web.enable_lifecycle,
         Some("--web.enable-lifecycle"),
         "Whether `PUT /-/quit` stops the server."
+    ),
+    key!(
+        web.allowed_origins,
+        None,
+        "Pages of other sites that may open WebSockets and use the session of a browser, as `https://HOST[:PORT]`."
+    ),
+    key!(stream.max, None, "Streams that are open at once; more are answered 503."),
+    key!(
+        stream.max_per_client,
+        None,
+        "Streams of one token or, without tokens, of one address; more are answered 429."
+    ),
+    key!(stream.heartbeat, None, "How often a stream says that it lives."),
+    key!(
+        stream.buffer_events,
+        None,
+        "Newest events kept in memory for all streams; who is further behind is read for from disk."
+    ),
+    key!(stream.buffer_bytes, None, "Bytes of them."),
+    key!(
+        stream.max_lag,
+        None,
+        "How long a stream may be behind what is kept in memory before it is closed, and how long a message may take to be sent."
     ),
 ];
 

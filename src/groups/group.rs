@@ -1,5 +1,6 @@
 //! A group as it is: what was pushed last, and when.
 
+use super::life::Life;
 use super::series::Samples;
 use crate::event::Time;
 use crate::exposition::Kind;
@@ -20,6 +21,7 @@ pub struct Group {
     pub(super) version: u64,
     pub(super) pushed: Option<Time>,
     pub(super) failed: Option<Time>,
+    pub(super) life: Life,
     pub(super) content: Arc<Content>,
 }
 

@@ -2,6 +2,7 @@
 //! is checked by looking up what it holds.
 
 use super::group::{Content, Group, Name, Part};
+use super::life::Due;
 use super::limits::Counts;
 use super::prepare;
 use super::prepare::{HashKey, PUSHED};
@@ -28,6 +29,8 @@ pub(super) struct Index {
     series: HashSet<u64, BuildHasherDefault<Hashed>>,
     /// What each job has.
     pub(super) jobs: Counts,
+    /// Which groups expire when.
+    pub(super) due: Due,
     /// Whether two groups may differ in nothing but empty labels.
     pub(super) twins: Arc<AtomicBool>,
     scratch: Vec<u8>,
@@ -101,6 +104,7 @@ impl Index {
             n_ids: 0,
             series: HashSet::default(),
             jobs: Counts::default(),
+            due: Due::default(),
             twins: Arc::default(),
             scratch: Vec::new(),
         }
@@ -169,6 +173,7 @@ impl Index {
     /// the series stay the same.
     pub(super) fn replace(&mut self, old: Option<&Group>, new: Option<&Group>) {
         self.jobs.replace(old, new);
+        self.due.replace(old, new);
         match (old, new) {
             (None, Some(new)) => {
                 let hash = self.hash_of(new);

@@ -1,7 +1,8 @@
 //! What is said about jobs: the settings for all of them, and those for jobs whose names match a pattern.
 
+use super::terms::{Blend, Mode};
 use crate::selector::Glob;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// What a job may have. `None` where nobody says; [`usize::MAX`] is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,19 @@ pub struct JobRule {
     pub pattern: Glob,
     /// What they may have.
     pub limits: JobLimits,
+    /// On which terms their pushes are taken.
+    pub terms: JobTerms,
+}
+
+/// On which terms the pushes of a job are taken, unless a push says otherwise. `None` where nobody says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobTerms {
+    /// Whether what is pushed is added to what is there.
+    pub sum: Option<bool>,
+    /// What becomes of gauges when pushes add up.
+    pub gauges: Option<Blend>,
+    /// How long groups live after a push; `Some(None)` for until they are removed.
+    pub ttl: Option<Option<Duration>>,
 }
 
 /// The settings about jobs. The default says nothing.
@@ -30,6 +44,8 @@ pub struct Jobs {
     pub rules: Vec<JobRule>,
     /// What holds where no rule says something else.
     pub limits: JobLimits,
+    /// How long groups live where no rule says something else.
+    pub ttl: Option<Duration>,
 }
 
 /// Something that is limited.
@@ -57,6 +73,30 @@ pub struct JobLimit<'a> {
 // === impl Jobs ===
 
 impl Jobs {
+    /// How pushes of the job meet what is there, if a rule says it.
+    #[must_use]
+    pub fn mode(&self, job: &str) -> Option<Mode> {
+        let sum = self.said(job, |it| it.sum)?;
+        Some(if sum { Mode::Sum(self.gauges(job)) } else { Mode::Replace })
+    }
+
+    /// What becomes of the job's gauges when pushes add up.
+    #[must_use]
+    pub fn gauges(&self, job: &str) -> Blend {
+        self.said(job, |it| it.gauges).unwrap_or_default()
+    }
+
+    /// How long groups of the job live after a push.
+    #[must_use]
+    pub fn ttl(&self, job: &str) -> Option<Duration> {
+        self.said(job, |it| it.ttl).unwrap_or(self.ttl)
+    }
+
+    fn said<T>(&self, job: &str, what: impl Fn(&JobTerms) -> Option<T>) -> Option<T> {
+        let rules = self.rules.iter().filter(|it| it.pattern.matches(job));
+        rules.map(|it| &it.terms).find_map(what)
+    }
+
     /// How much of `limit` the job may have, unless it is as much as there is.
     #[must_use]
     pub fn limit(&self, limit: Limit, job: &str) -> Option<JobLimit<'_>> {
@@ -121,13 +161,15 @@ mod tests {
     use super::*;
 
     fn jobs() -> Jobs {
-        let rule =
-            |pattern: &str, limits| JobRule { pattern: Glob::parse(pattern).unwrap(), limits };
+        let rule = |pattern: &str, limits| {
+            let pattern = Glob::parse(pattern).unwrap();
+            JobRule { pattern, limits, terms: JobTerms::default() }
+        };
         let groups = |it| JobLimits { groups: Some(it), ..JobLimits::default() };
         let series = JobLimits { series: Some(7), ..JobLimits::default() };
         let rules =
             vec![rule("ci-*", series), rule("ci-big", groups(usize::MAX)), rule("ci-*", groups(3))];
-        Jobs { rules, limits: groups(5) }
+        Jobs { rules, limits: groups(5), ttl: None }
     }
 
     #[track_caller]
@@ -147,5 +189,27 @@ mod tests {
         check(Limit::Series, "backup", None);
         check(Limit::BodyBytes, "ci-x", None);
         assert!(Jobs::default().limit(Limit::Groups, "x").is_none());
+    }
+
+    #[test]
+    fn terms_too() {
+        let rule = |pattern: &str, sum, gauges, ttl: Option<u64>| {
+            let pattern = Glob::parse(pattern).unwrap();
+            let ttl = ttl.map(|it| Some(Duration::from_secs(it)).filter(|it| !it.is_zero()));
+            JobRule { pattern, limits: JobLimits::default(), terms: JobTerms { sum, gauges, ttl } }
+        };
+        let rules = vec![
+            rule("ci-*", None, Some(Blend::Max), None),
+            rule("ci-one", Some(false), Some(Blend::Min), Some(0)),
+            rule("ci-*", Some(true), None, Some(60)),
+        ];
+        let hour = Duration::from_secs(3600);
+        let jobs = Jobs { rules, ttl: Some(hour), ..Jobs::default() };
+        assert_eq!(jobs.mode("ci-two"), Some(Mode::Sum(Blend::Max)));
+        assert_eq!(jobs.ttl("ci-two"), Some(Duration::from_secs(60)));
+        assert_eq!((jobs.mode("ci-one"), jobs.gauges("ci-one")), (Some(Mode::Replace), Blend::Max));
+        assert_eq!(jobs.ttl("ci-one"), None);
+        assert_eq!((jobs.mode("backup"), jobs.gauges("backup")), (None, Blend::Last));
+        assert_eq!(jobs.ttl("backup"), Some(hour));
     }
 }

@@ -16,6 +16,7 @@ use std::fmt;
 pub(super) struct Own {
     pushes: Family<ResultLabels, Counter>,
     limited: Family<LimitLabels, Counter>,
+    expired: Counter,
     dropped: Family<ReasonLabels, Gauge>,
 }
 
@@ -37,7 +38,7 @@ struct ReasonLabels {
 impl Default for Own {
     fn default() -> Self {
         let res = Self::empty();
-        for result in ["stored", "rejected", "deleted"] {
+        for result in ["stored", "repeated", "rejected", "deleted"] {
             drop(res.pushes.get_or_create(&ResultLabels { result }));
         }
         for limit in Limit::ALL {
@@ -50,11 +51,21 @@ impl Default for Own {
 
 impl Own {
     fn empty() -> Self {
-        Self { pushes: Family::default(), limited: Family::default(), dropped: Family::default() }
+        Self {
+            pushes: Family::default(),
+            limited: Family::default(),
+            expired: Counter::default(),
+            dropped: Family::default(),
+        }
     }
 
     pub(super) fn stored(&self) {
         self.pushes.get_or_create(&ResultLabels { result: "stored" }).inc();
+    }
+
+    /// A retry of a push that was taken already.
+    pub(super) fn repeated(&self) {
+        self.pushes.get_or_create(&ResultLabels { result: "repeated" }).inc();
     }
 
     pub(super) fn rejected(&self) {
@@ -67,6 +78,10 @@ impl Own {
 
     pub(super) fn limited(&self, limit: Limit) {
         self.limited.get_or_create(&LimitLabels { limit: limit.as_str() }).inc();
+    }
+
+    pub(super) fn expired(&self, n: usize) {
+        self.expired.inc_by(n as u64);
     }
 
     pub(super) fn dropped(&self, dropped: &Dropped) {
@@ -92,6 +107,11 @@ impl View {
             own.limited.clone(),
         );
         registry.register(
+            "push_groups_expired",
+            "Groups whose metrics went because no push was taken for the time that they live",
+            own.expired.clone(),
+        );
+        registry.register(
             "scrape_dropped_series",
             "Pushed series that the last page left out because they disagree with others, by reason",
             own.dropped.clone(),
@@ -112,6 +132,7 @@ impl Collector for Gauges {
             value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
         gauge("push_groups", "Groups of pushed metrics", self.0.len() as u64)?;
+        gauge("push_idempotency_keys", "Keys of pushes that are remembered", self.0.keys())?;
         gauge("push_failed_groups", "Groups whose last push was rejected", failed as u64)?;
         gauge(
             "push_series",

@@ -21,6 +21,11 @@ pub enum Rejected {
     /// It is wrong, or disagrees with what is there.
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
     Invalid(String),
+    /// Its `Idempotency-Key` came with another push to the same group, which was taken. Nothing changed.
+    #[error(
+        "the Idempotency-Key was used for another push to this group: send a new key with a new push, and the same push with the same key"
+    )]
+    KeyReused,
     /// Its job would have more than it may.
     #[error(transparent)]
     Limit(#[from] Exceeded),
@@ -59,6 +64,11 @@ pub(super) fn timestamp(name: &str, it: Timestamp) -> String {
 pub(super) fn other_type(name: &str, found: Kind, expected: Kind) -> String {
     let (found, expected) = (kind(found), kind(expected));
     format!("gathered metric family {name} has type {found} but should have {expected}")
+}
+
+/// `metric`, as [`metric`] writes it, cannot be added to others.
+pub(super) fn not_added(metric: &str, reason: &str) -> String {
+    format!("{metric} cannot be added up: {reason}")
 }
 
 /// `collected metric "m" { label:{name:"job"  value:"j"}  gauge:{value:1}}`.

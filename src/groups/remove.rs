@@ -41,13 +41,19 @@ impl Groups {
     /// Removes all groups.
     pub fn wipe(&mut self) -> Outcome {
         let all = self.view.groups();
-        self.remove(all)
+        self.delete(all)
     }
 
     /// Removes the groups of `selection`. A page has all of them or none.
     pub fn remove_selected(&mut self, selection: &Selection) -> Outcome {
         let selected = self.view.select(selection);
-        self.remove(selected)
+        self.delete(selected)
+    }
+
+    /// Removes groups as somebody wants it.
+    pub(super) fn delete(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
+        self.view.shared.own.deleted();
+        self.remove(groups)
     }
 
     pub(super) fn remove(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
@@ -66,8 +72,8 @@ impl Groups {
             writes.push(stored::removed(self.version));
         }
         self.changed();
-        self.view.shared.own.deleted();
-        let undo = groups.into_iter().map(|it| (Arc::clone(&it.key), Some(it)));
-        Outcome { result: Ok(()), writes, undo: Undo(undo.collect()) }
+        let before = groups.into_iter().map(|it| (Arc::clone(&it.key), Some(it)));
+        let undo = Undo { groups: before.collect(), ..Undo::default() };
+        Outcome { result: Ok(()), writes, undo }
     }
 }

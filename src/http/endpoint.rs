@@ -1,5 +1,6 @@
 //! What happens to every request, whatever its route.
 
+use super::Compat;
 use super::State;
 use super::error::ApiError;
 use super::gate::Admitted;
@@ -12,11 +13,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::service::TowerToHyperService;
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt,
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -32,11 +35,22 @@ pub(super) struct Call {
     pub(super) body: Body,
     /// Tells the connection from others.
     pub(super) connection: u64,
+    /// Where it comes from.
+    pub(super) peer: Option<IpAddr>,
+    /// Where the connection is to be had, if the client wants it for something else.
+    pub(super) upgrade: Option<OnUpgrade>,
 }
 
-/// The number of the connection that a request came over.
+/// Marks an answer that ends only with the server: a drain does not wait for its client to read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
+
+/// The connection that a request came over.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Connection(pub(super) u64);
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) peer: Option<IpAddr>,
+}
 
 /// A route under one of its paths.
 struct Endpoint {
@@ -67,6 +81,8 @@ pub struct Surface {
     exact: Arc<HashMap<String, Arc<PathEntry>>>,
     /// Pushes: their paths have any number of segments, and slashes that mean something.
     pushes: Option<Arc<PathEntry>>,
+    /// Whether a push may be without a job, at `/metrics` and below. Default no.
+    jobless: bool,
     /// What stands before every path. Default nothing.
     prefix: Arc<str>,
     /// The paths with parameters, and what answers for all others.
@@ -92,8 +108,10 @@ impl Surface {
             }
         }
         let path = request.uri().path();
-        let pushes = self.pushes.as_ref().filter(|_| crate::push::is_push(path));
-        match self.exact.get(path).or(pushes) {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let jobless = self.jobless && !reads && crate::push::is_jobless_push(path);
+        let pushes = self.pushes.as_ref().filter(|_| jobless || crate::push::is_push(path));
+        match self.exact.get(path).filter(|_| !jobless).or(pushes) {
             Some(entry) => entry.answer(request, connection).await,
             None => match self.by_pattern(request, connection).await {
                 Ok(it) => it,
@@ -129,6 +147,7 @@ impl From<Router> for Surface {
         Self {
             exact: Arc::default(),
             pushes: None,
+            jobless: false,
             prefix: "".into(),
             router: TowerToHyperService::new(router),
         }
@@ -197,6 +216,7 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
     Surface {
         exact,
         pushes,
+        jobless: state.config.push.compat != Compat::Pushgateway,
         prefix: state.config.push.route_prefix.as_str().into(),
         ..router.into()
     }
@@ -325,11 +345,13 @@ impl Endpoint {
         &self,
         state: &Arc<State>,
         request: Request<Body>,
-        Connection(connection): Connection,
+        Connection { number: connection, peer }: Connection,
     ) -> Result<Response<Body>, ApiError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let now = state.pipeline.now();
-        let admitted = state.gate.admit(self.route.access, &parts.method, &parts.headers, now)?;
+        let what = (&parts.method, &parts.uri);
+        let admitted = state.gate.admit(self.route.access, what, &parts.headers, now)?;
+        let upgrade = parts.extensions.remove();
         let Admitted { identity, .. } = &admitted;
         let call = Call {
             state: state.clone(),
@@ -340,6 +362,8 @@ impl Endpoint {
             headers: parts.headers,
             body,
             connection,
+            peer,
+            upgrade,
         };
         (self.route.handler)(call).await
     }

@@ -6,6 +6,7 @@ mod groups;
 mod instruments;
 mod list;
 mod plain;
+mod terms;
 
 pub(super) use control::{quit, wipe};
 pub(super) use groups::{delete_groups, groups};
@@ -16,6 +17,7 @@ pub(super) use plain::{
     without_slash,
 };
 
+use super::Compat;
 use super::body;
 use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
@@ -36,8 +38,9 @@ const INLINE_BYTES: usize = 64 << 10;
 /// `PUT` and `POST /metrics/job/...`: a push.
 pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let started = Instant::now();
-    let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
+    let mut grouping = grouping(&call)?;
     let received = received(&call)?;
+    let terms = terms::of(&call, &mut grouping)?;
     let max = call.state.pipeline.groups().body_limit(grouping.job());
     let incoming = body::read_within(&mut call, max.unwrap_or(usize::MAX)).await;
     let incoming = incoming.map_err(|it| limited(&call, &grouping, it))?;
@@ -45,7 +48,7 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
     let state = call.state.clone();
     let put = call.method == Method::PUT;
-    let job = move || submit(&call, &grouping, incoming, received);
+    let job = move || submit(&call, &grouping, incoming, (terms, received));
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
     let submitted = if large {
@@ -56,6 +59,7 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let result = submitted.await;
     state.instruments.pushed(if put { "put" } else { "post" }, started.elapsed(), size);
     match result? {
+        Ok(()) if state.config.push.compat == Compat::PromAggregationGateway => Ok(accepted()),
         Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
         Ok(()) => Ok(empty(StatusCode::OK)),
         Err(reason) => {
@@ -66,6 +70,10 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
                 Rejected::Invalid(_) if state.config.push.unchecked => {
                     Ok(empty(StatusCode::ACCEPTED))
                 }
+                Rejected::KeyReused => {
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    Err(ApiError::new(status, "idempotency_key_reused", reason))
+                }
                 Rejected::Invalid(_) => Err(ApiError::bad_request("rejected", reason)),
             }
         }
@@ -74,7 +82,7 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
 
 /// `DELETE /metrics/job/...`: removes a group. It is the same whether there was one.
 pub(super) async fn delete(call: Call) -> Result<Response<Body>, ApiError> {
-    let grouping = match push::grouping(call.uri.path(), call.state.config.push.paths) {
+    let grouping = match grouping(&call) {
         Ok(it) => it,
         // There is no such group, and never will be.
         Err(PathError::NotUtf8(_)) => return Ok(empty(StatusCode::ACCEPTED)),
@@ -106,7 +114,7 @@ fn submit(
     call: &Call,
     grouping: &Grouping,
     mut incoming: Incoming,
-    received: Time,
+    (terms, received): (terms::Asked, Time),
 ) -> Result<impl Future<Output = Result<Pushed, SubmitError>> + Send + use<>, ApiError> {
     let encoding = incoming.encoding;
     let compressed = incoming.bytes.clone();
@@ -123,8 +131,8 @@ fn submit(
     let mended = if config.lenient { push::mended(&incoming.bytes, content_type) } else { None };
     let body = mended.as_deref().unwrap_or(&incoming.bytes);
     let families = push::families(body, content_type, config.paths.utf8, &limits)?;
-    let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
-    Ok(call.state.pipeline.push_at(op, grouping, families, received))
+    let terms = terms.into_terms(&call.method, &incoming.bytes);
+    Ok(call.state.pipeline.push_at(terms, grouping, families, received))
 }
 
 /// `error`, or that the body is larger than its job may push, if that is why.
@@ -149,6 +157,22 @@ fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
         Encoding::Deflate => "deflate: corrupt input",
         Encoding::Brotli => "brotli: corrupt input",
     }
+}
+
+/// The group that the path names.
+fn grouping(call: &Call) -> Result<Grouping, PathError> {
+    let config = &call.state.config.push;
+    let read =
+        if config.compat == Compat::Pushgateway { push::grouping } else { push::jobless_grouping };
+    read(call.uri.path(), config.paths)
+}
+
+/// What prom-aggregation-gateway answers, also to the pages of other sites.
+fn accepted() -> Response<Body> {
+    let mut response = empty(StatusCode::ACCEPTED);
+    let any = HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::health::Pulse;
+use super::live::Tap;
 use super::own::Own;
 use super::push::{Applied, Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
@@ -36,6 +37,9 @@ const PATIENCE: Duration = Duration::from_micros(200);
 
 const TICK: Duration = Duration::from_secs(1);
 
+/// Commits of expired groups, a thousand of them each, in a tick.
+const EXPIRIES: usize = 32;
+
 pub(super) struct Writer {
     store: Store,
     table: Table,
@@ -56,6 +60,7 @@ pub(super) struct Writer {
     own: Arc<Own>,
     answers: Answers<Result<Duplicates, SubmitError>>,
     pushes: Pushes,
+    tap: Tap,
 }
 
 /// The projection as it was: the snapshot, and the events after it.
@@ -110,7 +115,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         (projection, pushes): (Projection, Pushes),
-        (pulse, own): (Arc<Pulse>, Arc<Own>),
+        (pulse, own, tap): (Arc<Pulse>, Arc<Own>, Tap),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
@@ -129,6 +134,7 @@ impl Writer {
             own,
             answers: Answers::start(),
             pushes,
+            tap,
         })
     }
 
@@ -153,6 +159,7 @@ impl Writer {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.look_for_room();
+                self.expire();
                 self.projection.tick(now().as_millis());
                 if self.snapshot_at.elapsed() >= self.snapshot_interval
                     && self.next != self.snapshot_next
@@ -162,6 +169,18 @@ impl Writer {
             }
         }
         self.snapshot();
+    }
+
+    /// Takes the pushed groups that are due, some thousands at most so that nobody waits for long.
+    fn expire(&mut self) {
+        for _ in 0..EXPIRIES {
+            // What cannot be stored now is due later as well.
+            if self.pulse.has_failed() {
+                return;
+            }
+            let Some(expiry) = self.pushes.expiry() else { return };
+            self.commit(Vec::new(), vec![expiry]);
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -308,6 +327,7 @@ impl Writer {
         match flushed {
             Ok(()) => {
                 self.pulse.recovered();
+                self.tap.committed(self.next);
                 let answer =
                     |(append, duplicates): (Append, Duplicates)| (append.reply, Ok(duplicates));
                 self.answers.send(appends.into_iter().zip(duplicates).map(answer).collect());

@@ -4,8 +4,9 @@ use crate::selector::{Glob, LabelSelector};
 
 fn world(groups: usize, series: usize) -> World {
     let limits = JobLimits { groups: Some(groups), series: Some(series), ..JobLimits::default() };
-    let rules = vec![JobRule { pattern: Glob::parse("ci-*").unwrap(), limits }];
-    let jobs = Jobs { rules, limits: JobLimits::default() };
+    let rules =
+        vec![JobRule { pattern: Glob::parse("ci-*").unwrap(), limits, terms: JobTerms::default() }];
+    let jobs = Jobs { rules, ..Jobs::default() };
     World::with(Config { jobs, ..Config::default() })
 }
 
@@ -68,8 +69,8 @@ fn what_makes_a_job_smaller_is_always_taken() {
     world.put("job/ci-a", "a 1\nb 1\nc 1\nd 1\n").unwrap();
     // As with a limit that was lowered since.
     let limits = JobLimits { groups: Some(1), series: Some(2), ..JobLimits::default() };
-    let config = Config { jobs: Jobs { rules: Vec::new(), limits }, ..Config::default() };
-    world.groups = Groups::load(&world.table, config, (5, 6)).unwrap();
+    let config = Config { jobs: Jobs { limits, ..Jobs::default() }, ..Config::default() };
+    world.groups = Groups::load(&world.table, config, (5, 6), Time::default()).unwrap();
     world.put("job/ci-a", "a 2\nb 2\nc 2\nd 2\n").unwrap();
     world.put("job/ci-a", "a 1\nb 1\nc 1\n").unwrap();
     refused(world.put("job/ci-a", "a 1\nb 1\nc 1\nd 1\n"), "would have 4 series");

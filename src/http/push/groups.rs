@@ -53,6 +53,10 @@ struct View<'a> {
     last_push_successful: bool,
     /// Since a push was last taken.
     age_seconds: Option<f64>,
+    /// When its metrics go, or went.
+    expires_at: Option<Text<Time>>,
+    /// When its times go, if its metrics are gone.
+    forgotten_at: Option<Text<Time>>,
     series: u64,
     bytes: usize,
 }
@@ -155,6 +159,8 @@ impl<'a> View<'a> {
             failed_at: group.failed().map(Text),
             last_push_successful: group.last_push_successful(),
             age_seconds: group.pushed().map(|it| now.seconds_since(it).max(0.0)),
+            expires_at: group.expires().map(Text),
+            forgotten_at: group.forgotten().map(Text),
             series: group.series(),
             bytes: group.size_bytes(),
         }
