@@ -22,12 +22,13 @@ mod table;
 pub use engine::Origin;
 pub use manage::{ExternalAlert, RuleView};
 pub use preview::{Evaluation, EvaluationOf, Preview, PreviewError, Transition};
-pub use shipped::{Finding, parse_rules, shipped};
+pub use shipped::{Finding, id_of, parse_rules, shipped};
 pub use table::{Entry, check};
 
-use crate::alerts::{Alert, Compiled, FieldError, Kind, Rule, Silence};
+use crate::alerts::{Compiled, FieldError, Kind, Rule, Silence};
 use crate::event::Time;
-use crate::store::{Batch, Store, StoreError, Table};
+use crate::notify::Outbox;
+use crate::store::{Store, StoreError, Table};
 use engine::{EXTERNAL, Engine, Ruled, Silenced};
 use std::{
     fmt,
@@ -49,53 +50,6 @@ pub struct Config {
     pub resolve_timeout: Duration,
 }
 
-/// Something that people are to be told.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    /// The alert as it is now.
-    pub alert: Alert,
-    /// Counts what was told of this label set.
-    pub number: u64,
-    /// Why it is told.
-    pub kind: NoticeKind,
-    /// Names or ids of the channels; empty for those that are told of everything.
-    pub channels: Vec<String>,
-    /// What may travel together.
-    pub group_key: Option<String>,
-}
-
-/// Why something is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoticeKind {
-    /// It fires.
-    Firing,
-    /// It is over.
-    Resolved,
-    /// It still fires.
-    Repeat,
-    /// It still fires, and nobody has taken it on.
-    Escalation,
-}
-
-/// What is to be done when a batch is on disk.
-pub type Done = Box<dyn FnOnce() + Send>;
-
-/// Who tells people.
-pub trait Delivery: Send + Sync {
-    /// Puts what is to be told into `batch`. What it returns is called when the batch is on disk.
-    fn enqueue(&self, batch: &mut Batch, notice: &Notice, now: Time) -> Option<Done>;
-}
-
-/// Tells nobody.
-#[derive(Clone, Copy, Debug)]
-pub struct Nobody;
-
-impl Delivery for Nobody {
-    fn enqueue(&self, _: &mut Batch, _: &Notice, _: Time) -> Option<Done> {
-        None
-    }
-}
-
 /// Alerting. A handle: clones share it.
 #[derive(Clone)]
 pub struct Alerting {
@@ -106,7 +60,7 @@ struct Shared {
     store: Store,
     table: Table,
     config: Config,
-    delivery: Box<dyn Delivery>,
+    outbox: Outbox,
     engine: Mutex<Engine>,
     own: own::Own,
 }
@@ -181,14 +135,16 @@ impl Alerting {
     pub fn open(
         store: Store,
         config: Config,
-        delivery: Box<dyn Delivery>,
+        outbox: Outbox,
         end: u64,
         now: Time,
     ) -> Result<Self, AlertingError> {
         let table = store.table(table::TABLE)?;
         let mut engine = Engine { began: now, ..Engine::default() };
         let mark = table.get(table::MARK)?;
-        engine.mark = mark.map_or(Ok(end), |it| table::decode(table::MARK, &it))?;
+        let mark = mark.map_or(Ok(end), |it| table::decode(table::MARK, &it))?;
+        // A backup may be older than its alerts: no event after its end may be passed over.
+        engine.mark = end.min(mark);
         let shipped = if config.shipped { shipped() } else { Vec::new() };
         let stored = |rule: &Rule| StoredRule {
             rule: rule.clone(),
@@ -235,7 +191,7 @@ impl Alerting {
             }
         })?;
         let (engine, own) = (Mutex::new(engine), own::Own::default());
-        Ok(Self { shared: Arc::new(Shared { store, table, config, delivery, engine, own }) })
+        Ok(Self { shared: Arc::new(Shared { store, table, config, outbox, engine, own }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -258,10 +214,10 @@ impl Alerting {
 
     /// Writes what changed since the last time, and returns when it is on disk.
     fn write(&self, engine: &mut Engine, now: Time) -> Result<(), AlertingError> {
-        let Shared { store, table, delivery, .. } = &*self.shared;
+        let Shared { store, table, outbox, .. } = &*self.shared;
         let Engine { rules, round, mark, .. } = engine;
         let instance = |rule: &str, block: &str| rules.get(rule)?.instances.get(block);
-        round.write((store, table), *mark, instance, delivery.as_ref(), now)
+        round.write((store, table), *mark, instance, outbox, now)
     }
 }
 

@@ -2,8 +2,12 @@
 
 pub mod verify;
 
+use crate::alerting;
+use crate::alerting::Alerting;
 use crate::config::Settings;
 use crate::http;
+use crate::notify;
+use crate::notify::Outbox;
 use crate::pipeline;
 use crate::pipeline::Pipeline;
 use crate::services;
@@ -27,6 +31,10 @@ pub struct Config {
     pub store: store::Config,
     /// The writer and what it feeds.
     pub pipeline: pipeline::Config,
+    /// The alert rules.
+    pub alerting: alerting::Config,
+    /// How people are told.
+    pub notify: notify::Config,
     /// Who may do what.
     pub tokens: tokens::Config,
     /// The bounds of the HTTP surface.
@@ -41,6 +49,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct App {
     pipeline: Pipeline,
+    alerting: Alerting,
+    outbox: Outbox,
     tokens: Tokens,
     services: Services,
     http: http::Config,
@@ -58,6 +68,12 @@ pub enum OpenError {
     /// The journal, the metrics or the rules cannot be used.
     #[error(transparent)]
     Pipeline(#[from] pipeline::OpenError),
+    /// The channels and the outbox cannot be read.
+    #[error(transparent)]
+    Notify(#[from] notify::OpenError),
+    /// The alerts cannot be read.
+    #[error(transparent)]
+    Alerting(#[from] alerting::AlertingError),
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] tokens::TokenError),
@@ -73,6 +89,8 @@ impl From<&Settings> for Config {
         Self {
             store: settings.store(),
             pipeline: settings.pipeline(),
+            alerting: settings.alerting(),
+            notify: notify::Config::new(pipeline::now),
             tokens: settings.tokens(),
             http: settings.http(),
             watch_rules: settings.rules.watch.then_some(settings.rules.watch_interval),
@@ -94,15 +112,20 @@ impl App {
         let tokens = Tokens::open(store.clone(), config.tokens)?;
         let services = Services::open(store.clone())?;
         let pipeline = Pipeline::open(&config.pipeline, &store)?;
+        let outbox = Outbox::open(store.clone(), config.notify)?;
+        let end = pipeline.journal().end();
+        let alerting = Alerting::open(store, config.alerting, outbox.clone(), end, pipeline.now())?;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics::default()));
         let ours = registry.sub_registry_with_prefix("observatory");
         ours.register("build", "What this binary was built from", build_info());
         pipeline.register(ours);
+        alerting.register(ours);
+        outbox.register(ours);
         let metrics = http::Metrics::register(&mut registry);
         pipeline.expose(registry);
         let Config { http, watch_rules, grace, .. } = config;
-        Ok(Self { pipeline, tokens, services, http, metrics, watch_rules, grace })
+        Ok(Self { pipeline, alerting, outbox, tokens, services, http, metrics, watch_rules, grace })
     }
 
     /// Whether any token is known.
@@ -127,6 +150,7 @@ impl App {
         let tasks = TaskTracker::new();
         let surface = http::surface(http::Parts {
             pipeline: self.pipeline.clone(),
+            alerting: self.alerting.clone(),
             tokens: self.tokens,
             services: self.services,
             metrics: self.metrics.clone(),
@@ -146,6 +170,11 @@ impl App {
             let pipeline = self.pipeline.clone();
             tokio::spawn(async move { pipeline.watch_rules(interval).await })
         });
+        let (alerting, pipeline) = (self.alerting.clone(), self.pipeline.clone());
+        let ended = stopping.clone();
+        tasks.spawn(async move { alerting.run(pipeline, ended).await });
+        let (outbox, ended) = (self.outbox.clone(), stopping.clone());
+        tasks.spawn(async move { outbox.run(ended).await });
         let pipeline = self.pipeline.clone();
         let keeping = tokio::spawn(async move { pipeline.keep().await });
         tokio::select! {

@@ -4,6 +4,7 @@
 //! `config show` all follow from it. Of two sources the stronger wins: flag, environment, file, default. The
 //! environment is passed in, so that nothing but the command line reads the real one.
 
+mod alerts;
 mod jobs;
 mod keys;
 mod load;
@@ -17,6 +18,7 @@ mod suggest;
 mod units;
 mod value;
 
+pub use alerts::{AlertRules, Alerts};
 pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
 pub use pushgateway::{KeepTimes, Prefix, Push, TelemetryPath, Web};

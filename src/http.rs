@@ -5,6 +5,9 @@
 //! extracts, calls one handle and answers. Handlers never call each other.
 
 mod admin;
+mod alert_rules;
+mod alertmanager;
+mod alerts;
 mod body;
 mod endpoint;
 mod error;
@@ -40,6 +43,7 @@ pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
 pub use stream::Config as StreamConfig;
 
+use crate::alerting::Alerting;
 use crate::pipeline::Pipeline;
 use crate::services::Services;
 use crate::sources;
@@ -131,6 +135,8 @@ pub enum Compat {
 pub struct Parts {
     /// Where events go, and whom to ask.
     pub pipeline: Pipeline,
+    /// Alert rules, and what they found.
+    pub alerting: Alerting,
     /// Who may do what.
     pub tokens: Tokens,
     /// Who writes logs.
@@ -150,6 +156,7 @@ pub struct Parts {
 /// What handlers share.
 struct State {
     pipeline: Pipeline,
+    alerting: Alerting,
     services: Services,
     gate: gate::Gate,
     config: Config,
@@ -167,11 +174,13 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, services, metrics, config, stopping, quit, tasks } = parts;
+    let Parts { pipeline, alerting, tokens, services, metrics, config, stopping, quit, tasks } =
+        parts;
     let ends = (stopping.clone(), tasks);
     let state = State {
         streams: stream::Streams::new(&pipeline, &config.streams, metrics.streams(), ends),
         pipeline,
+        alerting,
         services,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),

@@ -18,6 +18,7 @@ pub mod http;
 pub mod journal;
 pub mod labels;
 pub mod metrics;
+pub mod notify;
 pub mod pipeline;
 pub mod push;
 pub mod rules;

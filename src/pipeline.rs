@@ -487,9 +487,10 @@ fn random() -> Result<[u64; 5], OpenError> {
     Ok(bytes.map(u64::from_le_bytes))
 }
 
-/// The only place that reads the clock for events and metrics.
+/// The only place that reads the clock for events, metrics and alerts.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-fn now() -> Time {
+#[must_use]
+pub fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

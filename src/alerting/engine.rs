@@ -4,7 +4,6 @@ use super::evaluate::Evaluator;
 use super::round::Round;
 use super::sample::Sources;
 use super::table::{Entry, Instance, StoredRule};
-use super::{Notice, NoticeKind};
 use crate::alerts::{
     Absence, Alert, Change, Compiled, Condition, Expected, Phase, Schedule, Severity, Silence,
     Status, Tell, Verdict, fingerprint,
@@ -12,6 +11,8 @@ use crate::alerts::{
 use crate::event::{Event, Time};
 use crate::groups;
 use crate::labels;
+use crate::notify;
+use crate::notify::Notification;
 use crate::rules::Phrase;
 use crate::selector::{LabelSelector, View};
 use hashbrown::HashMap;
@@ -483,25 +484,25 @@ fn announce(compiled: &Compiled, it: &mut Instance, context: &mut Context<'_>) {
     let Some(tell) = it.state.announce(&compiled.timing, now, quiet) else { return };
     let rule = &compiled.rule;
     let (kind, channels) = match tell {
-        Tell::Firing | Tell::Flapping => (NoticeKind::Firing, &rule.notification_channels),
-        Tell::Repeat => (NoticeKind::Repeat, &rule.notification_channels),
-        Tell::Resolved => (NoticeKind::Resolved, &rule.notification_channels),
+        Tell::Firing | Tell::Flapping => (notify::Kind::Firing, &rule.notification_channels),
+        Tell::Repeat => (notify::Kind::Repeat, &rule.notification_channels),
+        Tell::Resolved => (notify::Kind::Resolved, &rule.notification_channels),
         Tell::Escalation(n) => {
             let channels = rule
                 .escalation
                 .get(n)
                 .map_or(&rule.notification_channels, |it| &it.notification_channels);
-            (NoticeKind::Escalation, channels)
+            (notify::Kind::Escalation, channels)
         }
     };
     let mut alert = alert(compiled, it);
     if tell == Tell::Flapping {
         alert.annotations.insert("flapping".to_owned(), "true".to_owned());
     }
-    let number = it.state.told_count;
-    context.round.notices.push(Notice {
+    let transition = it.state.told_count;
+    context.round.notices.push(Notification {
         alert,
-        number,
+        transition,
         kind,
         channels: channels.clone(),
         group_key: Some(rule.id.clone()),

@@ -1,10 +1,10 @@
 //! What a round of evaluation has to write: everything in one batch, or nothing yet.
 
-use super::Notice;
+use super::AlertingError;
 use super::table;
 use super::table::{Entry, MARK};
-use super::{AlertingError, Delivery};
 use crate::event::Time;
+use crate::notify::{Notification, Outbox};
 use crate::store::{Batch, Store, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub(super) struct Round {
     /// Instances that changed, by rule and label block.
     pub(super) instances: BTreeSet<(String, String)>,
     pub(super) history: Vec<Entry>,
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<Notification>,
     /// Other keys, and their values.
     pub(super) others: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
@@ -35,7 +35,7 @@ impl Round {
         (store, table): (&Store, &Table),
         mark: u64,
         instance: impl Fn(&str, &str) -> Option<&'i table::Instance>,
-        delivery: &dyn Delivery,
+        outbox: &Outbox,
         now: Time,
     ) -> Result<(), AlertingError> {
         let mut batch = Batch::default();
@@ -56,14 +56,34 @@ impl Round {
             }
         }
         batch.put(MARK, &table::encode(&mark));
-        let mut done = Vec::new();
-        for notice in &self.notices {
-            done.extend(delivery.enqueue(&mut batch, notice, now));
+        let mut enqueued = Vec::new();
+        for it in &self.notices {
+            let it = Notification { channels: channels(outbox, &it.channels), ..it.clone() };
+            match outbox.enqueue(&mut batch, &it, now) {
+                Ok(it) => enqueued.push(it),
+                Err(error) => {
+                    tracing::error!(%error, alert = it.alert.id, "somebody is not told of an alert")
+                }
+            }
         }
         table.apply(batch)?;
         *self = Self::default();
         store.flush()?;
-        done.into_iter().for_each(|it| it());
+        enqueued.into_iter().for_each(|it| outbox.commit(it));
         Ok(())
     }
+}
+
+/// The channels that are told: those that are named, as far as there are such, or all.
+fn channels(outbox: &Outbox, named: &[String]) -> Vec<String> {
+    if named.is_empty() {
+        let all = outbox.list_channels();
+        return all.iter().filter(|it| it.enabled).map(|it| it.id.clone()).collect();
+    }
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        named.iter().cloned().partition(|it| outbox.find_channel(it).is_some());
+    if !unknown.is_empty() {
+        tracing::warn!(?unknown, "an alert rule names notification channels that do not exist");
+    }
+    known
 }

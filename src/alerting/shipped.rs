@@ -70,7 +70,8 @@ fn rule(node: &Node) -> Result<Rule, Vec<Finding>> {
 }
 
 /// An id from a name: its letters and digits in small, with hyphens between.
-pub(super) fn id_of(name: &str) -> String {
+#[must_use]
+pub fn id_of(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|it| !it.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }

@@ -140,7 +140,8 @@ mod tests {
             .into();
         let check = |value: &str, is_regex: bool, is_equal: bool, expected: bool| {
             let matcher = Matcher { is_regex, is_equal, ..Matcher::equal("job", value) };
-            let compiled = silence(vec![Matcher::equal("alertname", "a\"b\\"), matcher]).compile().unwrap();
+            let compiled =
+                silence(vec![Matcher::equal("alertname", "a\"b\\"), matcher]).compile().unwrap();
             let holds = compiled.matches(|name| labels.get(name).map(String::as_str));
             assert_eq!(holds, expected, "{value} {is_regex} {is_equal}");
         };

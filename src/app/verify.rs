@@ -1,8 +1,10 @@
 //! Checking a data directory while no server runs in it, and taking out of use what is damaged.
 
+use crate::alerting;
 use crate::groups;
 use crate::journal;
 use crate::metrics;
+use crate::notify;
 use crate::services;
 use crate::store;
 use crate::store::verify::{Closed, Finding, Quarantine, Read, Unreadable, Verdict};
@@ -15,6 +17,7 @@ const METRICS: &str = "metrics";
 const TOKENS: &str = "tokens";
 const SERVICES: &str = "services";
 const GROUPS: &str = "groups";
+const ALERTS: &str = notify::TABLE;
 
 /// Bytes that one batch of a repair puts into the new store.
 const BATCH_BYTES: usize = 1 << 20;
@@ -137,6 +140,7 @@ struct Checked {
     tokens: Verdict,
     services: Verdict,
     groups: Verdict,
+    alerts: Verdict,
 }
 
 fn check_tables(
@@ -145,7 +149,7 @@ fn check_tables(
     report: &mut Report,
     each: Each<'_>,
 ) -> Result<Checked, VerifyError> {
-    let known = [JOURNAL, METRICS, TOKENS, SERVICES, GROUPS];
+    let known = [JOURNAL, METRICS, TOKENS, SERVICES, GROUPS, ALERTS];
     if let Some(other) = store.tables().into_iter().find(|it| !known.contains(&it.as_str())) {
         return Err(VerifyError::UnknownTable(other));
     }
@@ -177,6 +181,14 @@ fn check_tables(
         Read::Entry(key, value) => services::check(&key, &value, &mut services),
         Read::Unreadable(it) => hidden.push((SERVICES, it)),
     })?;
+    let mut alerts = Verdict::default();
+    read(ALERTS, &mut |it| match it {
+        Read::Entry(key, value) if notify::verify::is_ours(&key) => {
+            notify::verify::check(&key, &value, &mut alerts);
+        }
+        Read::Entry(key, value) => alerting::check(&key, &value, &mut alerts),
+        Read::Unreadable(it) => hidden.push((ALERTS, it)),
+    })?;
     let mut in_groups = groups::Verify::default();
     read(GROUPS, &mut |it| match it {
         Read::Entry(key, value) => in_groups.entry(&key, &value),
@@ -198,10 +210,10 @@ fn check_tables(
     report.values = values;
     report.events = journal.events;
     let journal = journal.verdict;
-    for it in [&journal, &metrics, &tokens, &services, &groups] {
+    for it in [&journal, &metrics, &tokens, &services, &groups, &alerts] {
         report.findings.extend(it.findings.iter().cloned());
     }
-    Ok(Checked { journal, metrics, tokens, services, groups })
+    Ok(Checked { journal, metrics, tokens, services, groups, alerts })
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {
@@ -218,6 +230,7 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
         what: it.error.clone(),
         lost: match table {
             SERVICES => "who owns the services in it".to_owned(),
+            ALERTS => "alert rules, silences, channels and notifications in it".to_owned(),
             GROUPS => "the pushed groups in it".to_owned(),
             TOKENS => "the tokens in it: nobody is let in with them any more".to_owned(),
             METRICS => {
@@ -245,6 +258,7 @@ fn rebuild(
         (METRICS, &checked.metrics),
         (TOKENS, &checked.tokens),
         (SERVICES, &checked.services),
+        (ALERTS, &checked.alerts),
         (GROUPS, &checked.groups),
     ];
     for (name, verdict) in verdicts {

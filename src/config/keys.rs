@@ -281,12 +281,31 @@ pub const KEYS: &[Key] = &[
         None,
         "How long a stream may be behind what is kept in memory before it is closed, and how long a message may take to be sent."
     ),
+    key!(alerts.shipped, None, "Whether the alert rules that come with the program are evaluated."),
+    key!(
+        alerts.rules,
+        None,
+        "Further alert rules, as `docs/alerts.md` describes them. One with the `id` of a shipped rule takes its place."
+    ),
+    key!(
+        alerts.retention,
+        None,
+        "How long the history of alerts is kept; `0` or `off` keeps it for ever."
+    ),
+    key!(
+        alerts.resolve_timeout,
+        None,
+        "How long an alert that a Prometheus sent fires when it is not sent again."
+    ),
 ];
 
 /// Variables that other tools of this kind read: a number of days, and the setting it is. The variable
 /// of the setting itself is stronger.
-pub const DAYS_VARIABLES: &[(&str, &str)] =
-    &[("LOGS_RETENTION_DAYS", "retention.logs"), ("METRICS_RETENTION_DAYS", "retention.samples")];
+pub const DAYS_VARIABLES: &[(&str, &str)] = &[
+    ("LOGS_RETENTION_DAYS", "retention.logs"),
+    ("METRICS_RETENTION_DAYS", "retention.samples"),
+    ("ALERTS_RETENTION_DAYS", "alerts.retention"),
+];
 
 /// Variables that are no setting of the server: what they are for.
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
@@ -300,6 +319,10 @@ pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     (
         "METRICS_RETENTION_DAYS",
         "Days, as other tools name `retention.samples`; `OBSERVATORY_RETENTION_SAMPLES` wins. `0` keeps them for ever.",
+    ),
+    (
+        "ALERTS_RETENTION_DAYS",
+        "Days, as other tools name `alerts.retention`; `OBSERVATORY_ALERTS_RETENTION` wins. `0` keeps it for ever.",
     ),
     (
         "PORT",

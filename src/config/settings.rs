@@ -1,5 +1,6 @@
 //! The settings as types. Every field is a key; [`Settings::default`] is where the defaults stand.
 
+use super::alerts::Alerts;
 use super::keys::KEYS;
 use super::pushgateway;
 use super::pushgateway::{Push, Web};
@@ -20,7 +21,7 @@ use std::{
 };
 
 /// All settings of the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where to listen.
     pub listen: Vec<Listen>,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub web: Web,
     /// How streams behave.
     pub stream: Stream,
+    /// Alert rules.
+    pub alerts: Alerts,
 }
 
 /// An address to listen on: a name or an address, and a port.
@@ -323,6 +326,12 @@ impl Settings {
         }
     }
 
+    /// The alert rules, and how long what came of them is kept.
+    #[must_use]
+    pub fn alerting(&self) -> crate::alerting::Config {
+        self.alerts.config()
+    }
+
     /// How the store uses disk and memory.
     #[must_use]
     pub fn store(&self) -> crate::store::Config {
@@ -359,6 +368,7 @@ impl Default for Settings {
             push: Push::default(),
             web: Web::default(),
             stream: Stream::default(),
+            alerts: Alerts::default(),
         }
     }
 }

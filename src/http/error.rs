@@ -4,6 +4,8 @@
 //! client.
 
 use super::reply;
+use crate::alerting::AlertingError;
+use crate::alerts::FieldError as RuleFieldError;
 use crate::pipeline::SubmitError;
 use crate::sources::{BodyError, FieldError, Invalid};
 use crate::tokens::{AuthError, TokenError};
@@ -269,6 +271,39 @@ impl From<AuthError> for ApiError {
         let challenge = HeaderValue::from_static("Bearer realm=\"observatory\"");
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
             .with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+}
+
+impl From<Vec<RuleFieldError>> for ApiError {
+    fn from(errors: Vec<RuleFieldError>) -> Self {
+        AlertingError::Invalid(errors).into()
+    }
+}
+
+impl From<AlertingError> for ApiError {
+    fn from(error: AlertingError) -> Self {
+        match &error {
+            AlertingError::Invalid(errors) => {
+                let mut res = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_alert", &error);
+                let field = |it: &RuleFieldError| Field {
+                    field: it.field.clone(),
+                    reason: it.reason.clone(),
+                };
+                res.0.fields = errors.iter().map(field).collect();
+                res
+            }
+            AlertingError::Exists(_) => Self::new(StatusCode::CONFLICT, "conflict", error),
+            AlertingError::NotFound { .. } => Self::not_found(error),
+            AlertingError::Store(it) if it.is_full() => Self::insufficient_storage(
+                "the server's disk is full: nothing was changed; make room and try again",
+            ),
+            AlertingError::Store(_) => {
+                let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
+                res.0.source = Some(Box::new(error));
+                res
+            }
+            _ => Self::internal(error),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/api/v1/rules`: what the rules define, and what they make of an event.
 
+use super::alertmanager;
 use super::body;
 use super::endpoint::Call;
 use super::error::ApiError;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 struct List<'a> {
     metrics: Vec<Metric<'a>>,
     spans: Vec<Span<'a>>,
+    /// What clients of Prometheus read here: the alert rules.
+    status: &'static str,
+    data: alertmanager::Groups<'a>,
 }
 
 #[derive(Serialize)]
@@ -112,7 +116,9 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let rules = pipeline.rules();
     let metrics = rules.families().iter().map(|it| Metric::new(it, pipeline)).collect();
     let spans = rules.spans().iter().map(Span::from).collect();
-    Ok(reply::json(StatusCode::OK, &List { metrics, spans }))
+    let views = call.state.alerting.rules();
+    let data = alertmanager::groups_of(&views, &call);
+    Ok(reply::json(StatusCode::OK, &List { metrics, spans, status: "success", data }))
 }
 
 /// `POST /api/v1/rules/explain`: the body is an event, or `{"event": ..., "rules": "..."}` to try rules

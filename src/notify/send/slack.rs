@@ -1,0 +1,215 @@
+//! Slack: an incoming webhook, or a bot whose message changes when the alert is over.
+//!
+//! Limits as Slack documents them: a header has 150 characters, a section 3000, ten fields of 2000 each, a message 50 blocks.
+//! What came with events cannot address people: `<`, `>` and `&` are escaped, and only between angle brackets does
+//! Slack see `<!channel>` or `<@U123>`.
+
+use super::http::{Answer, Client};
+use super::{Attempt, Verdict, cut};
+use crate::alerts::Severity;
+use crate::notify::channel::Slack;
+use crate::notify::message::{Entry, Kind, Message};
+use crate::notify::render;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+
+/// Alerts that a message shows; how many more there are is told.
+const MAX_SHOWN: usize = 10;
+const MAX_FIELDS: usize = 10;
+/// Errors after which nothing is taken any more, of both ways.
+const GONE: [&str; 10] = [
+    "no_service",
+    "no_team",
+    "invalid_token",
+    "invalid_auth",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "channel_not_found",
+    "channel_is_archived",
+    "is_archived",
+];
+/// Errors that pass.
+const PASSING: [&str; 6] = [
+    "ratelimited",
+    "rate_limited",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+];
+
+pub(super) async fn send(
+    client: &Client,
+    slack: &Slack,
+    message: &Message,
+    handle: Option<&str>,
+) -> Attempt {
+    match slack {
+        Slack::Hook(url) => match client.post(url, json_headers(), body(message), None).await {
+            Ok(answer) => of_hook(&answer),
+            Err(attempt) => attempt,
+        },
+        Slack::Bot { token, channel, api, update } => {
+            let mut headers = json_headers();
+            let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            else {
+                return Attempt::dead("the bot's token cannot be sent");
+            };
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+            let mut payload = payload(message);
+            let known = handle.and_then(|it| it.split_once(' ')).filter(|_| *update);
+            let method = match known {
+                Some((id, ts)) if message.is_resolved() => {
+                    payload["channel"] = id.into();
+                    payload["ts"] = ts.into();
+                    "chat.update"
+                }
+                _ => {
+                    payload["channel"] = channel.as_str().into();
+                    payload["unfurl_links"] = false.into();
+                    "chat.postMessage"
+                }
+            };
+            let Some(url) = below(api, method) else {
+                return Attempt::dead("the URL of the API cannot be used");
+            };
+            match client.post(&url, headers, payload.to_string().into_bytes(), None).await {
+                Ok(answer) => of_api(&answer),
+                Err(attempt) => attempt,
+            }
+        }
+    }
+}
+
+fn below(api: &Url, method: &str) -> Option<Url> {
+    Url::parse(&format!("{}/{method}", api.as_str().trim_end_matches('/'))).ok()
+}
+
+fn json_headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    [(CONTENT_TYPE, json)].into_iter().collect()
+}
+
+/// The answer of an incoming webhook: `ok`, or one word.
+fn of_hook(answer: &Answer) -> Attempt {
+    let word = answer.text();
+    let attempt = answer.attempt();
+    let verdict = match attempt.verdict {
+        it @ (Verdict::Delivered | Verdict::Retry(_)) => it,
+        _ if GONE.contains(&word.trim()) => Verdict::Gone,
+        it => it,
+    };
+    Attempt { verdict, ..attempt }
+}
+
+/// The answer of the API: 200, and `ok` in the body or not.
+fn of_api(answer: &Answer) -> Attempt {
+    let attempt = answer.attempt();
+    if attempt.verdict != Verdict::Delivered {
+        return attempt;
+    }
+    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if said["ok"] == true {
+        let handle = said["channel"].as_str().zip(said["ts"].as_str());
+        let handle = handle.map(|(channel, ts)| format!("{channel} {ts}"));
+        return Attempt { handle, ..attempt };
+    }
+    let verdict = match said["error"].as_str().unwrap_or_default() {
+        it if GONE.contains(&it) => Verdict::Gone,
+        it if PASSING.contains(&it) => Verdict::Retry(answer.retry_after()),
+        "" => Verdict::Retry(None),
+        _ => Verdict::Dead,
+    };
+    Attempt { verdict, ..attempt }
+}
+
+fn body(message: &Message) -> Vec<u8> {
+    payload(message).to_string().into_bytes()
+}
+
+/// The message. Colours are only in attachments; `text` is what notifications and screen readers say.
+pub(in crate::notify) fn payload(message: &Message) -> Value {
+    let mut attachments: Vec<Value> =
+        message.entries.iter().take(MAX_SHOWN).map(|it| attachment(message, it)).collect();
+    let more = message.entries.len().saturating_sub(MAX_SHOWN);
+    if more > 0 {
+        let text = format!("… and {more} more alerts");
+        attachments.push(json!({"fallback": text, "blocks": [context(&text)]}));
+    }
+    let title = cut(&escape(&render::title(message)), 3000);
+    json!({"text": title, "attachments": attachments})
+}
+
+fn attachment(message: &Message, entry: &Entry) -> Value {
+    let alert = &entry.alert;
+    let heading = format!("[{}] {}", render::heading(entry), alert.rule_name);
+    let mut blocks = vec![
+        json!({"type": "header", "text": {"type": "plain_text", "text": cut(&heading, 150), "emoji": false}}),
+        section(&render::summary(alert)),
+    ];
+    let facts = render::facts(entry).into_iter().map(|(name, value)| (name.to_owned(), value));
+    let labels = alert.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let fields: Vec<Value> = facts.chain(labels).take(MAX_FIELDS).map(|it| field(&it)).collect();
+    blocks.push(json!({"type": "section", "fields": fields}));
+    if alert.labels.len() + 4 > MAX_FIELDS {
+        blocks.push(context(&cut(&escape(&labels_line(entry)), 2000)));
+    }
+    let runbook = alert.annotations.get("runbook_url").filter(|it| is_link(it));
+    let buttons: Vec<Value> = [("Open", render::link(message, alert)), ("Runbook", runbook.cloned())]
+        .into_iter()
+        .filter_map(|(text, url)| Some((text, url?)))
+        .map(|(text, url)| json!({"type": "button", "text": {"type": "plain_text", "text": text}, "url": url}))
+        .collect();
+    if !buttons.is_empty() {
+        blocks.push(json!({"type": "actions", "elements": buttons}));
+    }
+    let fallback = cut(&escape(&format!("{heading}: {}", render::summary(alert))), 2000);
+    json!({"color": colour(entry), "fallback": fallback, "blocks": blocks})
+}
+
+fn section(text: &str) -> Value {
+    json!({"type": "section", "text": {"type": "mrkdwn", "text": cut(&escape(text), 3000)}})
+}
+
+fn context(text: &str) -> Value {
+    json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]})
+}
+
+fn field((name, value): &(String, String)) -> Value {
+    let text = format!("*{}*\n{}", escape(name), escape(value));
+    json!({"type": "mrkdwn", "text": cut(&text, 2000)})
+}
+
+fn labels_line(entry: &Entry) -> String {
+    let pairs = entry.alert.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+/// Slack refuses a whole message for one address that is none.
+fn is_link(text: &str) -> bool {
+    text.len() <= 3000 && Url::parse(text).is_ok_and(|it| matches!(it.scheme(), "http" | "https"))
+}
+
+fn colour(entry: &Entry) -> &'static str {
+    match (entry.kind, entry.alert.severity) {
+        (Kind::Resolved, _) => "#2E7D32",
+        (_, Severity::Critical) => "#D7263D",
+        (_, Severity::High) => "#F46036",
+        (_, Severity::Medium) => "#F2B705",
+        (_, Severity::Low) => "#3A86FF",
+    }
+}
+
+/// What Slack asks to escape. An empty text is no text for it.
+fn escape(text: &str) -> String {
+    if text.trim().is_empty() {
+        return "-".to_owned();
+    }
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests;
