@@ -22,7 +22,7 @@ mod table;
 pub use engine::Origin;
 pub use manage::{ExternalAlert, RuleView};
 pub use preview::{Evaluation, EvaluationOf, Preview, PreviewError, Transition};
-pub use shipped::{Finding, id_of, parse_rules, shipped};
+pub use shipped::{Finding, has_rules, id_of, parse_rules, shipped};
 pub use table::{Entry, check};
 
 use crate::alerts::{Compiled, FieldError, Kind, Rule, Silence};
@@ -226,3 +226,6 @@ impl fmt::Debug for Alerting {
         f.debug_struct("Alerting").field("rules", &self.lock().rules.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,13 @@ pub fn parse_rules(text: &str) -> Result<Vec<Rule>, Vec<Finding>> {
     if findings.is_empty() { Ok(res) } else { Err(findings) }
 }
 
+/// Whether `text` is a file with `alerts.rules`.
+#[must_use]
+pub fn has_rules(text: &str) -> bool {
+    let root = yaml::parse(text, Duplicates::Refused);
+    root.is_ok_and(|it| member(&it, "alerts").and_then(|it| member(it, "rules")).is_some())
+}
+
 /// The member `name` of a map.
 fn member<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     match &node.kind {

@@ -3,6 +3,7 @@
 mod replay;
 
 use super::{Error, Session};
+use crate::alerting;
 use crate::event::{Event, EventId};
 use crate::metrics::trial;
 use crate::rules::RuleSet;
@@ -28,7 +29,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every finding has its line, column and a caret; metric names are held to what `promtool check metrics` asks for. Exit code 1 if there is an error; warnings do not count.
+Every finding has its line, column and a caret; metric names are held to what `promtool check metrics` asks for. Of a file with `alerts.rules`, such as observatory.yml, the alert rules are checked. Exit code 1 if there is an error; warnings do not count.
 
 Example:
   observatory rules check rules.yml")]
@@ -83,6 +84,12 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
 }
 
 fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
+    if let Some(path) = &args.file {
+        let text = read(path)?;
+        if alerting::has_rules(&text) {
+            return check_alerts(&text, &name(Some(path)), session);
+        }
+    }
     let rules = load(args.file.as_deref(), session)?;
     let name = name(args.file.as_deref());
     if !rules.warnings().is_empty() {
@@ -94,6 +101,22 @@ fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
         rules.spans().len(),
         rules.tests().len()
     ))
+}
+
+/// Checks `alerts.rules` of a configuration file.
+fn check_alerts(text: &str, name: &str, session: &mut Session) -> Result<(), Error> {
+    match alerting::parse_rules(text) {
+        Ok(rules) => session.print(&format!("{name}: {} alert rules: ok", rules.len())),
+        Err(findings) => {
+            for (at, message) in &findings {
+                let place = at.map(|it| it.position(text));
+                let place = place.map(|it| format!("{}:{}: ", it.line, it.column));
+                session.print(&format!("{name}:{}error: {message}", place.unwrap_or_default()))?;
+            }
+            let (errors, plural) = (findings.len(), if findings.len() == 1 { "" } else { "s" });
+            Err(Error::Refused(format!("{name} has {errors} error{plural}")))
+        }
+    }
 }
 
 fn test(args: &Test, session: &mut Session) -> Result<(), Error> {
@@ -233,6 +256,17 @@ tests:
         assert_eq!(code, 1);
         assert!(out.contains("r.yml:") && out.contains('^') && out.contains("cuont"), "{out}");
         assert!(err.starts_with("observatory: r.yml has "), "{err}");
+    }
+
+    #[test]
+    fn alert_rules_are_checked_too() {
+        let good = "alerts:\n  rules:\n    - {name: High CPU, metric_name: cpu, threshold: 80}\n";
+        let (code, out, err) = rules(&["check"], good, "");
+        assert_eq!((code, out.as_str()), (0, "r.yml: 1 alert rules: ok\n"), "{err}");
+        let (code, out, err) = rules(&["check"], &good.replace("threshold", "treshold"), "");
+        assert_eq!(code, 1);
+        assert!(out.starts_with("r.yml:3:57: error: treshold: is no key of a rule; did you mean `threshold`?"), "{out}");
+        assert_eq!(err, "observatory: r.yml has 1 error\n");
     }
 
     #[test]

@@ -2,7 +2,10 @@ use super::endpoint::Connection;
 use super::gate::{Access, Gate};
 use super::routes::ROUTES;
 use super::*;
+use crate::alerting;
 use crate::event::Time;
+use crate::notify;
+use crate::notify::Outbox;
 use crate::pipeline;
 use crate::store;
 use crate::store::Store;
@@ -67,16 +70,30 @@ fn every_route_and_every_role() {
             // Who shows no token there is told so by the handler.
             | ("/api/v1/session", _) => [200; 6],
             ("/api/v1/events" | "/api/v1/events/batch" | "/api/v1/logs", &Method::POST)
-            | ("/metrics/job/{grouping}", _)
+            | ("/metrics/job/{grouping}" | "/api/v1/alertmanager", _)
+            | ("/api/v2/alerts", &Method::POST)
             | ("/api/v1/push/groups", &Method::DELETE) => [401, 401, 200, 403, 200, 200],
             ("/api/v1/events" | "/api/v1/events/{id}" | "/api/v1/logs", &Method::GET)
             | ("/api/v1/events/summary" | "/api/v1/events/export" | "/api/v1/services", _)
             | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
             | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _)
             | ("/api/v1/stream" | "/api/v1/ws" | "/api/v1/stream/ticket", _)
-            | ("/api/v1/metrics", _)
+            | ("/api/v1/metrics" | "/api/v1/alerts", _)
+            | ("/api/v2/status" | "/api/v2/receivers" | "/api/v2/alerts/groups", _)
+            | ("/api/v2/alerts" | "/api/v2/silences" | "/api/v2/silence/{id}", &Method::GET)
+            | ("/api/v1/monitoring/alerts" | "/api/v1/monitoring/alerts/history", _)
+            | ("/api/v1/monitoring/alerts/{id}" | "/api/v1/monitoring/alert-rules", &Method::GET)
+            | ("/api/v1/monitoring/alert-rules/{id}", &Method::GET)
+            | ("/api/v1/monitoring/alert-rules/{id}/evaluate", _)
+            | ("/api/v1/monitoring/alert-rules/preview", _)
             | ("/api/v1/push/groups", &Method::GET) => [401, 401, 403, 200, 200, 200],
             ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
+            | ("/api/v1/monitoring/alerts/{id}" | "/api/v1/monitoring/alert-rules", _)
+            | ("/api/v1/monitoring/alerts/{id}/acknowledge", _)
+            | ("/api/v1/monitoring/alerts/{id}/resolve", _)
+            | ("/api/v1/monitoring/alerts/{id}/silence", _)
+            | ("/api/v1/monitoring/alert-rules/{id}", _)
+            | ("/api/v2/silences" | "/api/v2/silence/{id}", _)
             | ("/api/v1/maintenance/prune" | "/-/quit", _) => [401, 401, 403, 403, 200, 200],
             ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _)
             | ("/api/v1/admin/wipe", _) => [401, 401, 403, 403, 403, 200],
@@ -158,15 +175,27 @@ impl App {
         let (store, dir) = store();
         let pipeline = Pipeline::open(&pipeline::Config::default(), &store).unwrap();
         let tokens = tokens(store.clone(), Open::Always);
-        let services = Services::open(store).unwrap();
+        let services = Services::open(store.clone()).unwrap();
+        let outbox = Outbox::open(store.clone(), notify::Config::new(pipeline::now)).unwrap();
+        let now = pipeline.now();
+        let alerting = Alerting::open(store, alerting::Config::default(), outbox, 1, now).unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
         let quit = CancellationToken::new();
         let stop = stopping.clone();
         let tasks = TaskTracker::new();
-        let parts =
-            Parts { pipeline, tokens, services, metrics, config, stopping: stop, quit, tasks };
+        let parts = Parts {
+            pipeline,
+            alerting,
+            tokens,
+            services,
+            metrics,
+            config,
+            stopping: stop,
+            quit,
+            tasks,
+        };
         let surface = surface(parts);
         Self { surface, registry, stopping, _dir: dir }
     }

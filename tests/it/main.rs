@@ -51,6 +51,8 @@ mod run;
 // Questions, and files of events in and out.
 mod files;
 mod query;
+// Alerts: rules, what they find, what people do, and the clients of Alertmanager.
+mod alerts;
 // A wall clock that steps.
 mod clock;
 // The other verbs of the command line.
