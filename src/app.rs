@@ -4,6 +4,8 @@ pub mod verify;
 
 use crate::config::Settings;
 use crate::http;
+use crate::notify;
+use crate::notify::Outbox;
 use crate::pipeline;
 use crate::pipeline::Pipeline;
 use crate::services;
@@ -29,6 +31,8 @@ pub struct Config {
     pub pipeline: pipeline::Config,
     /// Who may do what.
     pub tokens: tokens::Config,
+    /// How people are told of alerts.
+    pub notify: notify::Config,
     /// The bounds of the HTTP surface.
     pub http: http::Config,
     /// How often the rule file is looked at for changes; `None` to not look. Default 2 s.
@@ -43,6 +47,7 @@ pub struct App {
     pipeline: Pipeline,
     tokens: Tokens,
     services: Services,
+    outbox: Outbox,
     http: http::Config,
     metrics: http::Metrics,
     watch_rules: Option<Duration>,
@@ -64,6 +69,9 @@ pub enum OpenError {
     /// The services cannot be read.
     #[error(transparent)]
     Services(#[from] services::ServiceError),
+    /// The notification channels, or what waits for them, cannot be read.
+    #[error(transparent)]
+    Notify(#[from] notify::OpenError),
 }
 
 // === impl Config ===
@@ -74,6 +82,7 @@ impl From<&Settings> for Config {
             store: settings.store(),
             pipeline: settings.pipeline(),
             tokens: settings.tokens(),
+            notify: settings.notify(),
             http: settings.http(),
             watch_rules: settings.rules.watch.then_some(settings.rules.watch_interval),
             grace: settings.shutdown.grace,
@@ -94,15 +103,17 @@ impl App {
         let tokens = Tokens::open(store.clone(), config.tokens)?;
         let services = Services::open(store.clone())?;
         let pipeline = Pipeline::open(&config.pipeline, &store)?;
+        let outbox = Outbox::open(store, config.notify)?;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics::default()));
         let ours = registry.sub_registry_with_prefix("observatory");
         ours.register("build", "What this binary was built from", build_info());
         pipeline.register(ours);
+        outbox.register(ours);
         let metrics = http::Metrics::register(&mut registry);
         pipeline.expose(registry);
         let Config { http, watch_rules, grace, .. } = config;
-        Ok(Self { pipeline, tokens, services, http, metrics, watch_rules, grace })
+        Ok(Self { pipeline, tokens, services, outbox, http, metrics, watch_rules, grace })
     }
 
     /// Whether any token is known.
@@ -129,6 +140,7 @@ impl App {
             pipeline: self.pipeline.clone(),
             tokens: self.tokens,
             services: self.services,
+            outbox: self.outbox.clone(),
             metrics: self.metrics.clone(),
             config: self.http.clone(),
             stopping: stopping.clone(),
@@ -140,6 +152,8 @@ impl App {
             let (server, stopping) = (server.clone(), stopping.clone());
             tasks.spawn(server.run(listener, stopping, tasks.clone()));
         }
+        let (outbox, ending) = (self.outbox, stopping.clone());
+        tasks.spawn(async move { outbox.run(ending).await });
         let hangup = shutdown::hangup()?;
         let reloads = tokio::spawn(reload_on_hangup(self.pipeline.clone(), hangup));
         let watch = self.watch_rules.map(|interval| {

@@ -6,6 +6,7 @@
 
 mod admin;
 mod body;
+mod channels;
 mod endpoint;
 mod error;
 mod events;
@@ -17,6 +18,7 @@ mod instruments;
 mod logs;
 mod maintenance;
 mod metrics;
+mod notifications;
 mod openapi;
 mod openmetrics;
 mod params;
@@ -40,6 +42,7 @@ pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
 pub use stream::Config as StreamConfig;
 
+use crate::notify::Outbox;
 use crate::pipeline::Pipeline;
 use crate::services::Services;
 use crate::sources;
@@ -135,6 +138,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// Who writes logs.
     pub services: Services,
+    /// Who is told of alerts, and what waits for them.
+    pub outbox: Outbox,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// The bounds.
@@ -151,6 +156,7 @@ pub struct Parts {
 struct State {
     pipeline: Pipeline,
     services: Services,
+    outbox: Outbox,
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
@@ -167,12 +173,14 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, services, metrics, config, stopping, quit, tasks } = parts;
+    let Parts { pipeline, tokens, services, outbox, metrics, config, stopping, quit, tasks } =
+        parts;
     let ends = (stopping.clone(), tasks);
     let state = State {
         streams: stream::Streams::new(&pipeline, &config.streams, metrics.streams(), ends),
         pipeline,
         services,
+        outbox,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
         exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),

@@ -483,7 +483,8 @@ fn random() -> Result<[u64; 5], OpenError> {
 
 /// The only place that reads the clock for events and metrics.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-fn now() -> Time {
+#[must_use]
+pub fn now() -> Time {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Time::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -3,6 +3,7 @@
 use crate::groups;
 use crate::journal;
 use crate::metrics;
+use crate::notify;
 use crate::services;
 use crate::store;
 use crate::store::verify::{Closed, Finding, Quarantine, Read, Unreadable, Verdict};
@@ -15,6 +16,7 @@ const METRICS: &str = "metrics";
 const TOKENS: &str = "tokens";
 const SERVICES: &str = "services";
 const GROUPS: &str = "groups";
+const ALERTS: &str = notify::TABLE;
 
 /// Bytes that one batch of a repair puts into the new store.
 const BATCH_BYTES: usize = 1 << 20;
@@ -137,6 +139,7 @@ struct Checked {
     tokens: Verdict,
     services: Verdict,
     groups: Verdict,
+    alerts: Verdict,
 }
 
 fn check_tables(
@@ -145,7 +148,7 @@ fn check_tables(
     report: &mut Report,
     each: Each<'_>,
 ) -> Result<Checked, VerifyError> {
-    let known = [JOURNAL, METRICS, TOKENS, SERVICES, GROUPS];
+    let known = [JOURNAL, METRICS, TOKENS, SERVICES, GROUPS, ALERTS];
     if let Some(other) = store.tables().into_iter().find(|it| !known.contains(&it.as_str())) {
         return Err(VerifyError::UnknownTable(other));
     }
@@ -177,6 +180,11 @@ fn check_tables(
         Read::Entry(key, value) => services::check(&key, &value, &mut services),
         Read::Unreadable(it) => hidden.push((SERVICES, it)),
     })?;
+    let mut alerts = Verdict::default();
+    read(ALERTS, &mut |it| match it {
+        Read::Entry(key, value) => notify::verify::check(&key, &value, &mut alerts),
+        Read::Unreadable(it) => hidden.push((ALERTS, it)),
+    })?;
     let mut in_groups = groups::Verify::default();
     read(GROUPS, &mut |it| match it {
         Read::Entry(key, value) => in_groups.entry(&key, &value),
@@ -198,10 +206,10 @@ fn check_tables(
     report.values = values;
     report.events = journal.events;
     let journal = journal.verdict;
-    for it in [&journal, &metrics, &tokens, &services, &groups] {
+    for it in [&journal, &metrics, &tokens, &services, &groups, &alerts] {
         report.findings.extend(it.findings.iter().cloned());
     }
-    Ok(Checked { journal, metrics, tokens, services, groups })
+    Ok(Checked { journal, metrics, tokens, services, groups, alerts })
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {
@@ -218,6 +226,7 @@ fn unreadable(table: &str, it: &Unreadable) -> Finding {
         what: it.error.clone(),
         lost: match table {
             SERVICES => "who owns the services in it".to_owned(),
+            ALERTS => "notification channels and what was not delivered yet".to_owned(),
             GROUPS => "the pushed groups in it".to_owned(),
             TOKENS => "the tokens in it: nobody is let in with them any more".to_owned(),
             METRICS => {
@@ -246,6 +255,7 @@ fn rebuild(
         (TOKENS, &checked.tokens),
         (SERVICES, &checked.services),
         (GROUPS, &checked.groups),
+        (ALERTS, &checked.alerts),
     ];
     for (name, verdict) in verdicts {
         let mut copied = |n| {

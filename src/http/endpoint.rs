@@ -229,8 +229,8 @@ const METRICS_AND_CONTROL: [&str; 3] = ["/metrics", "/-/", "/api/v1/admin/"];
 
 /// A method as a label.
 fn name(method: &Method) -> &'static str {
-    let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
-    let names = ["GET", "POST", "PUT", "DELETE"];
+    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let names = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     known.iter().zip(names).find(|(it, _)| *it == method).map_or("other", |(_, name)| name)
 }
 
@@ -382,7 +382,12 @@ impl Call {
 
     /// The last segment of the path, decoded: what stands for `{id}`.
     pub(super) fn last_segment(&self) -> String {
-        let last = self.uri.path().rsplit('/').next().unwrap_or_default();
+        self.segment_from_end(0)
+    }
+
+    /// The segment that has so many behind it, decoded.
+    pub(super) fn segment_from_end(&self, behind: usize) -> String {
+        let last = self.uri.path().rsplit('/').nth(behind).unwrap_or_default();
         percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
     }
 }
