@@ -337,7 +337,7 @@ pub const DAYS_VARIABLES: &[(&str, &str)] =
     &[("LOGS_RETENTION_DAYS", "retention.logs"), ("METRICS_RETENTION_DAYS", "retention.samples")];
 
 /// Variables that other tools read for the same as a setting. The variable of the setting itself is stronger.
-pub const OTHER_NAMES: &[(&str, &str)] = &[
+pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
     ("SMTP_HOST", "notify.smtp_host"),
     ("SMTP_PORT", "notify.smtp_port"),
     ("SMTP_USER", "notify.smtp_user"),

@@ -78,6 +78,16 @@ fn every_route_and_every_role() {
             | ("/api/v1/push/groups", &Method::GET) => [401, 401, 403, 200, 200, 200],
             ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
             | ("/api/v1/maintenance/prune" | "/-/quit", _) => [401, 401, 403, 403, 200, 200],
+            (path, method) if path.starts_with("/api/v1/monitoring/notifications") => {
+                if *method == Method::GET {
+                    [401, 401, 403, 200, 200, 200]
+                } else {
+                    [401, 401, 403, 403, 200, 200]
+                }
+            }
+            (path, _) if path.starts_with("/api/v1/monitoring/notification-channels") => {
+                [401, 401, 403, 403, 403, 200]
+            }
             ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _)
             | ("/api/v1/admin/wipe", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
@@ -158,15 +168,25 @@ impl App {
         let (store, dir) = store();
         let pipeline = Pipeline::open(&pipeline::Config::default(), &store).unwrap();
         let tokens = tokens(store.clone(), Open::Always);
-        let services = Services::open(store).unwrap();
+        let services = Services::open(store.clone()).unwrap();
+        let outbox = Outbox::open(store, crate::notify::Config::new(pipeline::now)).unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
         let quit = CancellationToken::new();
         let stop = stopping.clone();
         let tasks = TaskTracker::new();
-        let parts =
-            Parts { pipeline, tokens, services, metrics, config, stopping: stop, quit, tasks };
+        let parts = Parts {
+            pipeline,
+            tokens,
+            services,
+            outbox,
+            metrics,
+            config,
+            stopping: stop,
+            quit,
+            tasks,
+        };
         let surface = surface(parts);
         Self { surface, registry, stopping, _dir: dir }
     }
