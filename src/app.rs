@@ -33,10 +33,10 @@ pub struct Config {
     pub pipeline: pipeline::Config,
     /// The alert rules.
     pub alerting: alerting::Config,
-    /// How people are told.
-    pub notify: notify::Config,
     /// Who may do what.
     pub tokens: tokens::Config,
+    /// How people are told of alerts.
+    pub notify: notify::Config,
     /// The bounds of the HTTP surface.
     pub http: http::Config,
     /// How often the rule file is looked at for changes; `None` to not look. Default 2 s.
@@ -50,9 +50,9 @@ pub struct Config {
 pub struct App {
     pipeline: Pipeline,
     alerting: Alerting,
-    outbox: Outbox,
     tokens: Tokens,
     services: Services,
+    outbox: Outbox,
     http: http::Config,
     metrics: http::Metrics,
     watch_rules: Option<Duration>,
@@ -80,6 +80,9 @@ pub enum OpenError {
     /// The services cannot be read.
     #[error(transparent)]
     Services(#[from] services::ServiceError),
+    /// The notification channels, or what waits for them, cannot be read.
+    #[error(transparent)]
+    Notify(#[from] notify::OpenError),
 }
 
 // === impl Config ===
@@ -90,8 +93,8 @@ impl From<&Settings> for Config {
             store: settings.store(),
             pipeline: settings.pipeline(),
             alerting: settings.alerting(),
-            notify: notify::Config::new(pipeline::now),
             tokens: settings.tokens(),
+            notify: settings.notify(),
             http: settings.http(),
             watch_rules: settings.rules.watch.then_some(settings.rules.watch_interval),
             grace: settings.shutdown.grace,
@@ -153,6 +156,7 @@ impl App {
             alerting: self.alerting.clone(),
             tokens: self.tokens,
             services: self.services,
+            outbox: self.outbox.clone(),
             metrics: self.metrics.clone(),
             config: self.http.clone(),
             stopping: stopping.clone(),
@@ -164,6 +168,8 @@ impl App {
             let (server, stopping) = (server.clone(), stopping.clone());
             tasks.spawn(server.run(listener, stopping, tasks.clone()));
         }
+        let (outbox, ending) = (self.outbox, stopping.clone());
+        tasks.spawn(async move { outbox.run(ending).await });
         let hangup = shutdown::hangup()?;
         let reloads = tokio::spawn(reload_on_hangup(self.pipeline.clone(), hangup));
         let watch = self.watch_rules.map(|interval| {

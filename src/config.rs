@@ -9,6 +9,7 @@ mod jobs;
 mod keys;
 mod load;
 mod node;
+mod notify;
 mod pushgateway;
 mod retention;
 mod settings;

@@ -9,6 +9,7 @@ mod alert_rules;
 mod alertmanager;
 mod alerts;
 mod body;
+mod channels;
 mod endpoint;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ mod instruments;
 mod logs;
 mod maintenance;
 mod metrics;
+mod notifications;
 mod openapi;
 mod openmetrics;
 mod params;
@@ -44,6 +46,7 @@ pub use serve::Server;
 pub use stream::Config as StreamConfig;
 
 use crate::alerting::Alerting;
+use crate::notify::Outbox;
 use crate::pipeline::Pipeline;
 use crate::services::Services;
 use crate::sources;
@@ -141,6 +144,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// Who writes logs.
     pub services: Services,
+    /// Who is told of alerts, and what waits for them.
+    pub outbox: Outbox,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// The bounds.
@@ -158,6 +163,7 @@ struct State {
     pipeline: Pipeline,
     alerting: Alerting,
     services: Services,
+    outbox: Outbox,
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
@@ -174,14 +180,25 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, alerting, tokens, services, metrics, config, stopping, quit, tasks } =
-        parts;
+    let Parts {
+        pipeline,
+        alerting,
+        tokens,
+        services,
+        outbox,
+        metrics,
+        config,
+        stopping,
+        quit,
+        tasks,
+    } = parts;
     let ends = (stopping.clone(), tasks);
     let state = State {
         streams: stream::Streams::new(&pipeline, &config.streams, metrics.streams(), ends),
         pipeline,
         alerting,
         services,
+        outbox,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
         exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),

@@ -265,7 +265,12 @@ tests:
         assert_eq!((code, out.as_str()), (0, "r.yml: 1 alert rules: ok\n"), "{err}");
         let (code, out, err) = rules(&["check"], &good.replace("threshold", "treshold"), "");
         assert_eq!(code, 1);
-        assert!(out.starts_with("r.yml:3:52: error: treshold: is no key of a rule; did you mean `threshold`?"), "{out}");
+        assert!(
+            out.starts_with(
+                "r.yml:3:52: error: treshold: is no key of a rule; did you mean `threshold`?"
+            ),
+            "{out}"
+        );
         assert_eq!(err, "observatory: r.yml has 1 error\n");
     }
 

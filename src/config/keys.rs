@@ -182,6 +182,54 @@ pub const KEYS: &[Key] = &[
     key!(metrics.created_series, None, "Whether the OpenMetrics text has `_created` series."),
     key!(metrics.cache, None, "How long a rendered scrape serves further scrapes."),
     key!(
+        notify.allow_private_targets,
+        None,
+        "Whether notifications may go to private and loopback addresses."
+    ),
+    key!(notify.timeout, None, "How long one attempt to send a notification may take."),
+    key!(
+        notify.group_wait,
+        None,
+        "How long the first notification of a group waits for others, unless it is critical; at most 1h."
+    ),
+    key!(
+        notify.group_interval,
+        None,
+        "The least time between two messages of a group, whose notifications meanwhile become one; at most 1h."
+    ),
+    key!(
+        notify.give_up_after,
+        None,
+        "How long a notification is tried before it is given up; it can be tried again by hand."
+    ),
+    key!(notify.log_retention, None, "How long it is kept what became of notifications."),
+    key!(
+        notify.max_pending,
+        None,
+        "Notifications that may wait for one channel; further ones are only noted."
+    ),
+    key!(notify.external_url, None, "Where people reach this server, for links in notifications."),
+    key!(
+        notify.smtp_host,
+        None,
+        "The mail server of channels that name none; with `notify.smtp_to` there is a channel `email`."
+    ),
+    key!(notify.smtp_port, None, "Its port: 465 is TLS from the first byte, any other STARTTLS."),
+    key!(notify.smtp_user, None, "The user name there; without one, there is no AUTH."),
+    key!(notify.smtp_password, None, "The password there."),
+    key!(
+        notify.smtp_from,
+        None,
+        "The sender of mail; without one, the user name if that is an address."
+    ),
+    key!(notify.smtp_to, None, "The recipients of the channel `email`, separated by commas."),
+    key!(notify.smtp_tls, None, "Whether mail goes over TLS, or not at all."),
+    key!(
+        notify.webhook_url,
+        None,
+        "Where the channel `slack` leads if the host is hooks.slack.com, and the channel `webhook` otherwise."
+    ),
+    key!(
         push.disable_consistency_check,
         Some("--push.disable-consistency-check"),
         "Whether pushes are not compared with what is there; what disagrees is left out of the page, and they are answered 202."
@@ -307,6 +355,18 @@ pub const DAYS_VARIABLES: &[(&str, &str)] = &[
     ("ALERTS_RETENTION_DAYS", "alerts.retention"),
 ];
 
+/// Variables that other tools read for the same as a setting. The variable of the setting itself is stronger.
+pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
+    ("SMTP_HOST", "notify.smtp_host"),
+    ("SMTP_PORT", "notify.smtp_port"),
+    ("SMTP_USER", "notify.smtp_user"),
+    ("SMTP_PASSWORD", "notify.smtp_password"),
+    ("SMTP_FROM", "notify.smtp_from"),
+    ("SMTP_TO", "notify.smtp_to"),
+    ("SMTP_TLS", "notify.smtp_tls"),
+    ("WEBHOOK_URL", "notify.webhook_url"),
+];
+
 /// Variables that are no setting of the server: what they are for.
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("OBSERVATORY_CONFIG", "The configuration file; `--config` wins."),
@@ -320,6 +380,14 @@ pub const OTHER_VARIABLES: &[(&str, &str)] = &[
         "METRICS_RETENTION_DAYS",
         "Days, as other tools name `retention.samples`; `OBSERVATORY_RETENTION_SAMPLES` wins. `0` keeps them for ever.",
     ),
+    ("SMTP_HOST", "As other tools name `notify.smtp_host`; `OBSERVATORY_NOTIFY_SMTP_HOST` wins."),
+    ("SMTP_PORT", "The same of `notify.smtp_port`."),
+    ("SMTP_USER", "The same of `notify.smtp_user`."),
+    ("SMTP_PASSWORD", "The same of `notify.smtp_password`."),
+    ("SMTP_FROM", "The same of `notify.smtp_from`."),
+    ("SMTP_TO", "The same of `notify.smtp_to`."),
+    ("SMTP_TLS", "The same of `notify.smtp_tls`."),
+    ("WEBHOOK_URL", "The same of `notify.webhook_url`."),
     (
         "ALERTS_RETENTION_DAYS",
         "Days, as other tools name `alerts.retention`; `OBSERVATORY_ALERTS_RETENTION` wins. `0` keeps it for ever.",

@@ -1,6 +1,6 @@
 //! The settings from all their sources. Everything that is wrong is reported, not only the first thing.
 
-use super::keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
+use super::keys::{DAYS_VARIABLES, KEYS, Key, OTHER_NAMES, OTHER_VARIABLES};
 use super::node::{Kind, Node};
 use super::settings::{Listen, Settings};
 use super::suggest::suggest;
@@ -66,6 +66,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Invalid> {
         loader.file(path, text);
     }
     loader.days(&sources.environment);
+    loader.other_names(&sources.environment);
     loader.environment(&sources.environment);
     loader.flags(&sources.flags);
     loader.port(&sources.environment);
@@ -199,6 +200,19 @@ impl Loader {
         }
     }
 
+    /// Variables of other tools. To be read before our own, which are stronger.
+    fn other_names(&mut self, environment: &BTreeMap<String, String>) {
+        for (name, key) in OTHER_NAMES {
+            let value = environment.get(*name).filter(|it| !it.is_empty());
+            let (Some(value), Some(key)) = (value, Key::find(key)) else { continue };
+            let origin = Origin::Environment((*name).to_owned());
+            let context = Context { base: Path::new("") };
+            for fault in self.apply(key, &Node::text(value), &context, origin) {
+                self.problems.push(format!("{name}: {}", fault.message));
+            }
+        }
+    }
+
     fn flags(&mut self, flags: &[(&'static str, Vec<String>)]) {
         for (flag, values) in flags {
             let Some(key) = Key::of_flag(flag) else {
@@ -273,6 +287,8 @@ impl Loader {
             ("dedup.window", settings.dedup.window),
             ("snapshot.interval", settings.snapshot.interval),
             ("retention.interval", settings.retention.interval),
+            ("notify.timeout", settings.notify.timeout),
+            ("notify.give_up_after", settings.notify.give_up_after),
         ];
         for (name, _) in durations.iter().filter(|(_, value)| *value == Duration::ZERO) {
             let origin =
@@ -280,6 +296,7 @@ impl Loader {
             self.problems
                 .push(format!("{name}: expected a duration above 0, found `0s` ({origin})"));
         }
+        self.problems.extend(settings.notify.check());
         let mut names = BTreeSet::new();
         let mut secrets = BTreeSet::new();
         for token in &settings.auth.tokens {
@@ -311,7 +328,8 @@ impl File<'_> {
         let Position { line, column, len } = at.position(self.text);
         let place = format!("{path}:{line}:{column}: {message}");
         let shown = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        if self.may_hold_secret(line) {
+        let secret = ["password", "webhook_url"].iter().any(|it| shown.contains(it));
+        if secret || self.may_hold_secret(line) {
             return place;
         }
         let width = line.to_string().len();

@@ -2,6 +2,7 @@
 
 use super::alerts::Alerts;
 use super::keys::KEYS;
+use super::notify::Notify;
 use super::pushgateway;
 use super::pushgateway::{Push, Web};
 use super::retention::Retention;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// The exposition.
     pub metrics: Metrics,
+    /// How people are told of alerts.
+    pub notify: Notify,
     /// How pushes are taken.
     pub push: Push,
     /// Where the paths are, which of them work, and for whom.
@@ -332,6 +335,12 @@ impl Settings {
         self.alerts.config()
     }
 
+    /// How people are told of alerts.
+    #[must_use]
+    pub fn notify(&self) -> crate::notify::Config {
+        self.notify.component()
+    }
+
     /// How the store uses disk and memory.
     #[must_use]
     pub fn store(&self) -> crate::store::Config {
@@ -365,6 +374,7 @@ impl Default for Settings {
             store: Store { cache_bytes: Size(16 << 20), min_free_bytes: Size(32 << 20) },
             shutdown: Shutdown { grace: Duration::from_secs(30) },
             metrics: Metrics { created_series: false, cache: Duration::from_secs(1) },
+            notify: Notify::default(),
             push: Push::default(),
             web: Web::default(),
             stream: Stream::default(),

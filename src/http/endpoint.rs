@@ -390,8 +390,9 @@ impl Call {
         self.segment_from_end(1)
     }
 
-    fn segment_from_end(&self, n: usize) -> String {
-        let segment = self.uri.path().rsplit('/').nth(n).unwrap_or_default();
-        percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+    /// The segment that has so many behind it, decoded.
+    pub(super) fn segment_from_end(&self, behind: usize) -> String {
+        let last = self.uri.path().rsplit('/').nth(behind).unwrap_or_default();
+        percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
     }
 }

@@ -8,6 +8,7 @@ use crate::alerting::AlertingError;
 use crate::alerts::FieldError as RuleFieldError;
 use crate::pipeline::SubmitError;
 use crate::sources::{BodyError, FieldError, Invalid};
+use crate::store::StoreError;
 use crate::tokens::{AuthError, TokenError};
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -108,6 +109,19 @@ impl ApiError {
         let message = format!("{field} {reason}");
         let mut res = Self::bad_request("invalid_parameter", message);
         res.0.fields.push(Field { field: field.to_owned(), reason });
+        res
+    }
+
+    /// Members of the body are wrong: each with its reason.
+    pub(super) fn fields(
+        code: &'static str,
+        faults: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let fields = faults.into_iter().map(|(field, reason)| Field { field, reason });
+        let fields: Vec<Field> = fields.collect();
+        let said = fields.iter().map(|it| format!("{} {}", it.field, it.reason));
+        let mut res = Self::bad_request(code, said.collect::<Vec<_>>().join("; "));
+        res.0.fields = fields;
         res
     }
 
@@ -263,6 +277,19 @@ impl From<SubmitError> for ApiError {
                 res
             }
         }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            return Self::insufficient_storage(
+                "the server's disk is full: nothing was changed; make room and try again",
+            );
+        }
+        let mut res = Self::unavailable("store_unavailable", "the store cannot be read or written");
+        res.0.source = Some(Box::new(error));
+        res
     }
 }
 

@@ -95,6 +95,16 @@ fn every_route_and_every_role() {
             | ("/api/v1/monitoring/alert-rules/{id}", _)
             | ("/api/v2/silences" | "/api/v2/silence/{id}", _)
             | ("/api/v1/maintenance/prune" | "/-/quit", _) => [401, 401, 403, 403, 200, 200],
+            (path, method) if path.starts_with("/api/v1/monitoring/notifications") => {
+                if *method == Method::GET {
+                    [401, 401, 403, 200, 200, 200]
+                } else {
+                    [401, 401, 403, 403, 200, 200]
+                }
+            }
+            (path, _) if path.starts_with("/api/v1/monitoring/notification-channels") => {
+                [401, 401, 403, 403, 403, 200]
+            }
             ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _)
             | ("/api/v1/admin/wipe", _) => [401, 401, 403, 403, 403, 200],
             (path, method) => panic!("say who may {method} {path}"),
@@ -178,7 +188,8 @@ impl App {
         let services = Services::open(store.clone()).unwrap();
         let outbox = Outbox::open(store.clone(), notify::Config::new(pipeline::now)).unwrap();
         let now = pipeline.now();
-        let alerting = Alerting::open(store, alerting::Config::default(), outbox, 1, now).unwrap();
+        let alerting =
+            Alerting::open(store, alerting::Config::default(), outbox.clone(), 1, now).unwrap();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let stopping = CancellationToken::new();
@@ -190,6 +201,7 @@ impl App {
             alerting,
             tokens,
             services,
+            outbox,
             metrics,
             config,
             stopping: stop,

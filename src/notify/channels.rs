@@ -1,6 +1,6 @@
 //! Making, changing and removing channels.
 
-use super::channel::{Channel, FieldFault, Reading, Secrets, Target};
+use super::channel::{Body, Channel, Email, FieldFault, Reading, Secrets, Slack, Target, Webhook};
 use super::message::{Entry, Kind, Message, Notification};
 use super::record::{self, ACTIVE, CHANNEL, HANDLE, StoredChannel};
 use super::secret::SealError;
@@ -10,6 +10,8 @@ use crate::event::Time;
 use crate::store::{Batch, StoreError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use lettre::message::Mailboxes;
+use reqwest::Url;
 use serde_json::{Map, Value};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -303,9 +305,28 @@ impl Outbox {
 }
 
 impl Target {
-    /// A channel that some mail goes to through the server of the configuration.
+    /// Mail to these addresses, separated by commas, through the server of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// They are none.
+    pub fn mail_to(addresses: &str) -> Result<Self, String> {
+        let to: Mailboxes = addresses
+            .parse()
+            .map_err(|it| format!("expected addresses such as ops@example.org: {it}"))?;
+        Ok(Self::Email(Email { server: None, from: None, to: to.into_iter().collect() }))
+    }
+
+    /// An incoming webhook of Slack.
     #[must_use]
-    pub fn of_mailboxes(to: Vec<lettre::message::Mailbox>) -> Self {
-        Self::Email(super::Email { server: None, from: None, to })
+    pub fn slack_hook(url: Url) -> Self {
+        Self::Slack(Slack::Hook(url))
+    }
+
+    /// A webhook with the standard body, not signed.
+    #[must_use]
+    pub fn plain_webhook(url: Url) -> Self {
+        let (secrets, headers) = (Vec::new(), Vec::new());
+        Self::Webhook(Webhook { url, secrets, body: Body::Standard, headers, timeout: None })
     }
 }

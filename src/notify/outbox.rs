@@ -236,6 +236,12 @@ impl Enqueued {
         Self(rows)
     }
 
+    /// The ids of the notifications.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|(_, id, _)| id.to_string()).collect()
+    }
+
     /// Adds those of `other`.
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);

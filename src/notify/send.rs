@@ -123,6 +123,12 @@ impl Attempt {
     }
 }
 
+/// A client by itself, to see what it refuses.
+#[cfg(test)]
+pub(super) fn test_client(guard: Guard) -> Client {
+    Client::new(guard, Duration::from_secs(5), crate::pipeline::now).unwrap()
+}
+
 /// `text` on one line, without control characters, cut.
 fn shown(text: &str) -> String {
     let mut res: String =

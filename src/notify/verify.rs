@@ -8,13 +8,6 @@ use super::secret::KEY;
 use crate::codec;
 use crate::store::verify::Verdict;
 
-/// Whether `key` of the table of alerts is one of the notifications'.
-#[must_use]
-pub fn is_ours(key: &[u8]) -> bool {
-    key == KEY
-        || key.first().is_some_and(|it| [CHANNEL, ROW, LOG, ORDER, HANDLE, ACTIVE].contains(it))
-}
-
 /// Checks one entry.
 pub fn check(key: &[u8], value: &[u8], verdict: &mut Verdict) {
     let (whole, lost) = match key.first() {
@@ -40,10 +33,11 @@ pub fn check(key: &[u8], value: &[u8], verdict: &mut Verdict) {
             record::decode::<String>(value).is_some(),
             "which message is to be changed; a new one is sent instead",
         ),
-        _ => (
+        Some(&ACTIVE) => (
             record::decode::<Active>(value).is_some(),
             "an alert that Alertmanagers are reminded of",
         ),
+        _ => (false, "what a newer version may know"),
     };
     if !whole {
         let place = format!("alerts: {}", key.escape_ascii());

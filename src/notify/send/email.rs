@@ -27,6 +27,20 @@ pub struct Smtp {
     pub from: Mailbox,
 }
 
+impl Smtp {
+    /// A server, and the address that mail comes from.
+    ///
+    /// # Errors
+    ///
+    /// It is no address.
+    pub fn new(server: SmtpServer, from: &str) -> Result<Self, String> {
+        let from = from.parse();
+        let from =
+            from.map_err(|it| format!("expected an address such as alerts@example.org: {it}"))?;
+        Ok(Self { server, from })
+    }
+}
+
 pub(super) async fn send(config: &Config, email: &Email, message: &Message) -> Attempt {
     let default = config.smtp.as_ref();
     let (server, guard) = match (&email.server, default) {

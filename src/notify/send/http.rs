@@ -108,6 +108,15 @@ impl Client {
     }
 }
 
+#[cfg(test)]
+impl Client {
+    /// Asks for a name as the connector does, past the look at the URL: the error is what the resolver said.
+    pub(in crate::notify) async fn check_name(&self, name: &str, port: u16) -> Result<(), String> {
+        let sent = self.client.get(format!("http://{name}:{port}/")).send().await;
+        sent.map(|_| ()).map_err(|it| failed(&it).said)
+    }
+}
+
 /// An attempt without an answer. The address that was asked for may be a secret, so it is not said.
 fn failed(error: &reqwest::Error) -> Attempt {
     let mut source: Option<&(dyn Error + 'static)> = error.source();

@@ -21,6 +21,16 @@ pub(crate) fn pushgateway(current: bool) -> Option<PathBuf> {
     of_peer(if current { Peer::Current } else { Peer::System }, "prometheus-pushgateway")
 }
 
+/// The Alertmanager of the system, or `None` after saying that the test is skipped.
+pub(crate) fn alertmanager() -> Option<PathBuf> {
+    of_peer(Peer::System, "prometheus-alertmanager")
+}
+
+/// Its command line, or `None` after saying that the test is skipped.
+pub(crate) fn amtool() -> Option<PathBuf> {
+    of_peer(Peer::System, "amtool")
+}
+
 /// A Node program that has prom-client, or `None` after saying that the test is skipped.
 pub(crate) fn prom_client() -> Option<(PathBuf, PathBuf)> {
     let modules = existing_dir(root().join(".npm-test/node_modules/prom-client"));
