@@ -6,6 +6,7 @@
 
 mod admin;
 mod body;
+mod encoding;
 mod endpoint;
 mod error;
 mod events;
@@ -31,6 +32,7 @@ mod services;
 mod status;
 mod summary;
 mod tokens;
+mod ui;
 
 pub use endpoint::Surface;
 pub use instruments::Metrics;

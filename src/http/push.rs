@@ -10,8 +10,7 @@ pub(super) use control::{quit, wipe};
 pub(super) use instruments::Instruments;
 pub(super) use list::list;
 pub(super) use plain::{
-    allow_other_sites, answers_plainly, handler_name, not_allowed, not_found, options,
-    without_slash,
+    allow_other_sites, answers_plainly, handler_name, moved, not_allowed, not_found, options,
 };
 
 use super::body;
