@@ -1,0 +1,1 @@
+export function CiPage() { return <p>ci</p>; }

@@ -1,0 +1,39 @@
+/** Keys do things wherever the focus is, except where something is typed. */
+
+import { useEffect } from 'preact/hooks';
+
+type Keys = Record<string, (event: KeyboardEvent) => void>;
+
+/** The newest come first: what lies on top hears a key before what is below. */
+const layers: Keys[] = [];
+
+export function useKeys(keys: Keys, active = true): void {
+  useEffect(() => {
+    if (!active) return undefined;
+    layers.unshift(keys);
+    return () => {
+      layers.splice(layers.indexOf(keys), 1);
+    };
+  });
+}
+
+export function listenToKeys(): void {
+  addEventListener('keydown', (event) => {
+    if (event.altKey || event.isComposing) return;
+    const control = event.ctrlKey || event.metaKey;
+    const name = `${control ? 'Ctrl-' : ''}${control ? event.key.toLowerCase() : event.key}`;
+    if (!control && typing(event, name)) return;
+    const action = layers.find((it) => name in it)?.[name];
+    if (!action) return;
+    event.preventDefault();
+    action(event);
+  });
+}
+
+/** Whether the key belongs to what has the focus. */
+function typing(event: KeyboardEvent, name: string): boolean {
+  const target = event.target instanceof HTMLElement ? event.target : undefined;
+  if (!target || name === 'Escape') return false;
+  if (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName)) return true;
+  return ['BUTTON', 'A', 'SUMMARY'].includes(target.tagName) && [' ', 'Enter'].includes(name);
+}
