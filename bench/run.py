@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Measures the server against the limit servers of bench/limits: both sides interleaved in one run, medians.
 
-usage: bench/run.py ingest|batch|scrape|idle|all [--rounds 3] [--seconds 4] [--series 1000000]
+usage: bench/run.py ingest|batch|scrape|idle|push|all [--rounds 3] [--seconds 4] [--series 1000000]
+                    [--groups 1,1000,10000] [--pushed-series 100000] [--connections 20] [--no-unchecked]
 
 Only the ratio counts: machines drift. Server CPU is user + system time from /proc, divided by the requests that the
 load generator counted. Prints Markdown tables ready for docs/performance.md and writes bench/out/<what>.json.
 Build first (`make bench` does): target/release/observatory and target/bench/release/limits; OBSERVATORY_BIN and
-LIMITS_BIN name others. Needs Linux and, for ingest and batch, wrk.
+LIMITS_BIN name others. Needs Linux; for ingest, batch and push, wrk; for push, two Pushgateways (gateways.py).
 """
 
 import argparse
@@ -62,7 +63,7 @@ class Server:
                     break
             if time.monotonic() - started > 120:
                 sys.exit(f"{command[0]} is not ready after 120 s")
-            time.sleep(0.02)
+            time.sleep(0.005)
         self.start_ms = (time.monotonic() - started) * 1000
 
     def cpu_seconds(self):
@@ -175,14 +176,14 @@ def event(at):
     }
 
 
-def wrk(port, body, threads, connections, seconds):
+def wrk(port, body, threads, connections, seconds, script="post.lua", env=None):
     """Loads the server with one body; requests, requests per second, p50 and p99 in ms, failures."""
-    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(HERE / "post.lua"),
-               f"http://127.0.0.1:{port}/api/v1/events"]
-    out = subprocess.run(command, env=os.environ | {"BENCH_BODY": str(body)}, check=True, capture_output=True,
-                         text=True).stdout
-    unit = {"us": 1e-3, "ms": 1, "s": 1e3}
-    latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", out, re.M)}
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "120s",
+               "-s", str(HERE / script), f"http://127.0.0.1:{port}/api/v1/events"]
+    out = subprocess.run(command, env=os.environ | {"BENCH_BODY": str(body)} | (env or {}), check=True,
+                         capture_output=True, text=True).stdout
+    unit = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}
+    latency = {p: float(v) * unit[u] for p, v, u in re.findall(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)$", out, re.M)}
     failures = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", out)))
     errors = re.search(r"Socket errors: (.*)", out)
     if failures or errors:
@@ -360,7 +361,22 @@ def idle(options, scratch):
     return results
 
 
-BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle}
+def push(options, scratch):
+    """Pushes, beside Pushgateways."""
+    # It takes its tools from here.
+    import gateways
+    return gateways.measure(options, scratch)
+
+
+BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle, "push": push}
+
+
+def numbers(text):
+    """Whole numbers above 0, separated by commas."""
+    res = [int(it) for it in text.split(",")]
+    if min(res) < 1:
+        raise ValueError(text)
+    return res
 
 
 def main():
@@ -369,8 +385,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="measurements per side (default 3)")
     parser.add_argument("--seconds", type=int, default=4, help="seconds of load per measurement (default 4)")
     parser.add_argument("--series", type=int, default=1_000_000, help="series of the scrape (default 1000000)")
+    parser.add_argument("--groups", type=numbers, default=[1, 1000, 10_000],
+                        help="groups stored before the pushes (default 1,1000,10000)")
+    parser.add_argument("--pushed-series", type=numbers, default=[100_000],
+                        help="pushed series of the scrape (default 100000)")
+    parser.add_argument("--connections", type=int, default=20, help="connections that push (default 20)")
+    parser.add_argument("--unchecked", action=argparse.BooleanOptionalAction, default=True,
+                        help="whether Pushgateways without their check are measured too")
     options = parser.parse_args()
-    for binary in (OBSERVATORY, LIMITS):
+    for binary in (OBSERVATORY,) if options.what == "push" else (OBSERVATORY, LIMITS):
         if not Path(binary).exists():
             sys.exit(f"{binary} is missing: run `make bench`")
     out = HERE / "out"

@@ -24,10 +24,12 @@ install_packages() {
   # What answers as we do is asked the same; the clients that push to it push to us.
   command -v prometheus-pushgateway >/dev/null || wanted+=(prometheus-pushgateway)
   command -v npm >/dev/null || wanted+=(nodejs npm)
+  ruby -e "require 'prometheus/client/push'" 2>/dev/null || wanted+=(ruby ruby-prometheus-client-mmap)
+  [ -e /usr/include/prometheus/gateway.h ] || wanted+=(prometheus-cpp-dev)
   command -v curl >/dev/null || wanted+=(curl)
   python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
   # Building zstd and ring from source.
-  command -v cc >/dev/null || wanted+=(build-essential)
+  command -v cc >/dev/null && command -v g++ >/dev/null || wanted+=(build-essential)
   [ ${#wanted[@]} = 0 ] && return
   if ! debian_root; then
     missing "the packages ${wanted[*]} (install them, or run as root on Debian)"

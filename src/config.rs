@@ -4,6 +4,7 @@
 //! `config show` all follow from it. Of two sources the stronger wins: flag, environment, file, default. The
 //! environment is passed in, so that nothing but the command line reads the real one.
 
+mod jobs;
 mod keys;
 mod load;
 mod node;
@@ -17,7 +18,7 @@ mod value;
 
 pub use keys::{DAYS_VARIABLES, KEYS, Key, OTHER_VARIABLES};
 pub use load::{Invalid, Loaded, Origin, Sources, load};
-pub use pushgateway::{Prefix, Push, TelemetryPath, Web};
+pub use pushgateway::{KeepTimes, Prefix, Push, TelemetryPath, Web};
 pub use retention::{Age, Bound, Globs, Retention};
 pub use settings::{
     Auth, Dedup, Durability, Exposed, Limits, Listen, Log, Metrics, Rules, Secret, Settings,

@@ -11,35 +11,52 @@
 //!   for all pushes of a commit ([`record`]) and to the table later. Every one carries the version of its group,
 //!   so that an older one can be told from a newer one.
 
+mod add;
 mod apply;
+mod blends;
 mod check;
 mod encode;
 mod group;
 mod index;
+mod jobs;
+mod life;
+mod limits;
 mod own;
 mod page;
 mod prepare;
 pub mod record;
 mod reject;
+mod remove;
+mod retries;
 mod series;
 mod stored;
+mod sum;
+mod terms;
 mod verify;
 
 pub use apply::{Outcome, Undo, Write};
 pub use group::{FamilyView, Group};
+pub use jobs::{JobLimit, JobLimits, JobRule, JobTerms, Jobs, Limit};
+pub use life::Keep;
+pub use limits::Exceeded;
 pub use page::{Page, PageFamily};
 pub use prepare::Push;
 pub use reject::Rejected;
+pub use remove::Selection;
+pub use retries::RetryConfig;
 pub use series::{Sample, Samples};
 pub use stored::{LoadError, version};
+pub use terms::{Blend, CLEAR_MODE, ClearMode, Mode, Retry, Terms};
 pub use verify::Verify;
 
+use crate::event::Time;
 use crate::exposition::Kind;
 use crate::push::{Family, Grouping};
 use crate::store::Table;
 use hashbrown::HashMap;
 use index::Index;
 use own::Own;
+use retries::Retries;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -49,11 +66,26 @@ use std::{
 };
 
 /// How pushes are judged.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Whether a push that disagrees with what is stored is rejected. If not, it is taken, and what disagrees
     /// is left out of the page. Default true.
     pub check: bool,
+    /// What is said about jobs. Default nothing, and as much as there is.
+    pub jobs: Jobs,
+    /// How long the times of a group outlive its metrics. Default ten times its TTL.
+    pub keep_times: Keep,
+    /// What is remembered of pushes with an `Idempotency-Key`.
+    pub retries: RetryConfig,
+}
+
+/// When it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// By the clock on the wall, which people set.
+    pub wall: Time,
+    /// By one that nobody sets: the wall's when the process began, and what has passed since.
+    pub steady: Time,
 }
 
 /// What a push does to its group.
@@ -76,6 +108,8 @@ pub struct Groups {
     view: View,
     index: Index,
     foreign: Foreign,
+    retries: Retries,
+    now: Now,
     /// Of the last change.
     version: u64,
 }
@@ -93,6 +127,8 @@ struct Shared {
     /// Counts changes, so that a rendered page is known to be stale.
     changes: AtomicU64,
     series: AtomicU64,
+    /// Keys of retries.
+    keys: AtomicU64,
     twins: Arc<AtomicBool>,
     hash_key: (u64, u64),
     config: Config,
@@ -103,32 +139,47 @@ struct Shared {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { check: true }
+        let (jobs, retries) = (Jobs::default(), RetryConfig::default());
+        Self { check: true, jobs, keep_times: Keep::default(), retries }
     }
 }
 
 // === impl Groups ===
 
 impl Groups {
-    /// The groups that `table` holds. `hash_key` is random, so that nobody can aim at a collision.
+    /// The groups that `table` holds. `hash_key` is random, so that nobody can aim at a collision; `now` is when
+    /// the process began.
     ///
     /// # Errors
     ///
     /// The table cannot be read, or a group is damaged.
-    pub fn load(table: &Table, config: Config, hash_key: (u64, u64)) -> Result<Self, LoadError> {
+    pub fn load(
+        table: &Table,
+        config: Config,
+        hash_key: (u64, u64),
+        now: Time,
+    ) -> Result<Self, LoadError> {
         let mut index = Index::new(hash_key);
-        let (groups, version) = stored::load(table, &mut index)?;
+        let stored::Loaded { groups, retries: known, version } =
+            stored::load(table, &mut index, now)?;
+        let mut retries = Retries::new(config.retries);
+        for (id, it) in known {
+            // One from the future, before the clock was set back, is not remembered for longer than others.
+            retries.set(id, Some(retries::Known { at: it.at.min(now), ..it }));
+        }
         let shared = Shared {
             groups: Mutex::default(),
             changes: AtomicU64::new(0),
             series: AtomicU64::new(0),
+            keys: AtomicU64::new(retries.len() as u64),
             twins: Arc::clone(&index.twins),
             hash_key,
             config,
             own: Own::default(),
         };
         let view = View { shared: Arc::new(shared) };
-        let mut res = Self { view, index, foreign: Foreign::new(), version };
+        let now = Now { wall: now, steady: now };
+        let mut res = Self { view, index, foreign: Foreign::new(), retries, now, version };
         let groups = groups.into_iter().map(|it| (Arc::clone(&it.key), Arc::new(it)));
         let indexed = groups.inspect(|(_, it)| res.index.replace(None, Some(it)));
         let groups: BTreeMap<_, _> = indexed.collect();
@@ -146,6 +197,11 @@ impl Groups {
     /// Says which families the page has from elsewhere from now on. No push may disagree with them.
     pub fn set_foreign(&mut self, foreign: Foreign) {
         self.foreign = foreign;
+    }
+
+    /// Says when it is from now on.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
     }
 
     /// The version of the last change.
@@ -170,14 +226,19 @@ impl View {
     /// Makes a push of `families` to the group that `grouping` names. Does what can be done without the
     /// other groups.
     #[must_use]
-    pub fn prepare(&self, op: Op, grouping: &Grouping, families: Vec<Family>) -> Push {
-        Push::new(self.shared.hash_key, op, grouping, families)
+    pub fn prepare(
+        &self,
+        terms: impl Into<Terms>,
+        grouping: &Grouping,
+        families: Vec<Family>,
+    ) -> Push {
+        Push::new(self.shared.hash_key, terms.into(), grouping, families)
     }
 
     /// How pushes are judged.
     #[must_use]
-    pub fn config(&self) -> Config {
-        self.shared.config
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// Counts changes: a page that was rendered at this count is not stale.
@@ -208,6 +269,12 @@ impl View {
     #[must_use]
     pub fn series(&self) -> u64 {
         self.shared.series.load(Ordering::Relaxed)
+    }
+
+    /// How many `Idempotency-Key`s are remembered.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.shared.keys.load(Ordering::Relaxed)
     }
 
     /// The group that `grouping` names.

@@ -91,6 +91,10 @@ pub struct Push {
     pub limits: crate::push::Limits,
     /// Whether pushes are answered 202, as the Pushgateway does when it does not check them. Default no.
     pub unchecked: bool,
+    /// Whose clients push. Default the Pushgateway's.
+    pub compat: Compat,
+    /// Whether text bodies may have the line ends of Windows, and none at the end. Default no.
+    pub lenient: bool,
     /// Where scrapes go. Default `/metrics`.
     pub telemetry_path: String,
     /// What stands before every path. Default nothing.
@@ -99,6 +103,19 @@ pub struct Push {
     pub admin_api: bool,
     /// Whether the server can be stopped over HTTP. Default no.
     pub lifecycle: bool,
+}
+
+/// A gateway whose clients push here, and find what they know. What a push, or a rule about its job, says of itself is
+/// stronger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// The Pushgateway: a push replaces.
+    #[default]
+    Pushgateway,
+    /// The gravel gateway: `POST` adds up, as labels `clearmode` say.
+    Gravel,
+    /// prom-aggregation-gateway: everything adds up, and is answered 202.
+    PromAggregationGateway,
 }
 
 /// What the surface is made of.
@@ -184,6 +201,8 @@ impl Default for Push {
             paths: crate::push::Options::default(),
             limits: crate::push::Limits::default(),
             unchecked: false,
+            compat: Compat::default(),
+            lenient: false,
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             admin_api: false,

@@ -411,7 +411,7 @@ impl Writer {
     }
 
     /// Appends what somebody commits beside the events; whoever does finds it with [`Self::take_beside`]. It is
-    /// for what [`Store::defer`] gives the store later: on disk after the next flush.
+    /// for what [`Table::defer`] gives the store later: on disk after the next flush.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
-pub use push::Pushed;
+pub use push::{Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use retention::{Class, ParseClassError, Retention, Wanted};
@@ -248,7 +248,8 @@ impl Pipeline {
         own.reloaded(Ok(&rules), now);
         let metrics = projection.metrics();
         let hash_key = (hash_a, hash_b);
-        let pushes = push::Pushes::open(store, config.groups, hash_key, &mut journal_writer)?;
+        let pushes =
+            push::Pushes::open(store, config.groups.clone(), hash_key, &mut journal_writer)?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
         let writer = writer::Writer::new(

@@ -13,8 +13,10 @@ mod raw;
 mod text;
 mod wire;
 
-pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
-pub use path::{Grouping, Options, PathError, grouping, is_push};
+pub use family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Timestamp, Value};
+pub use path::{
+    Grouping, Options, PathError, grouping, is_jobless_push, is_push, jobless_grouping,
+};
 pub use raw::{RawError, RawFamily, RawMetric, raw_families};
 
 /// What a body may hold.
@@ -64,6 +66,29 @@ pub fn families(
         Dialect::Protobuf => protobuf::read(body, limits),
         Dialect::OpenMetrics => open_metrics::read(body, limits),
     }
+}
+
+/// `body` with the line ends that the text format wants, where it has those of Windows or none at the end;
+/// `None` if it has them, or `content_type` says that it is no text. No value is changed: a line end stands in
+/// none.
+#[must_use]
+pub fn mended(body: &[u8], content_type: Option<&str>) -> Option<Vec<u8>> {
+    let unended = body.last().is_some_and(|it| *it != b'\n');
+    let windows = || memchr::memmem::find(body, b"\r\n").is_some();
+    let text = Dialect::of(content_type.unwrap_or_default()) == Dialect::Text;
+    if !text || !(unended || windows()) {
+        return None;
+    }
+    let mut res = Vec::with_capacity(body.len() + 1);
+    for line in body.split(|it| *it == b'\n') {
+        res.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        res.push(b'\n');
+    }
+    // After the last line end there is no line.
+    if !unended {
+        res.pop();
+    }
+    Some(res)
 }
 
 /// How a body is written.

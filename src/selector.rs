@@ -7,6 +7,7 @@
 
 mod cursor;
 mod glob;
+mod labels;
 mod parse;
 mod path;
 mod text;
@@ -15,6 +16,7 @@ mod view;
 pub(crate) use cursor::Cursor;
 pub use cursor::SyntaxError;
 pub use glob::Glob;
+pub use labels::LabelSelector;
 pub use path::{DataPath, Path, Step};
 pub use text::Text;
 pub use view::{Lookup, View, text_of, walk};
@@ -196,16 +198,22 @@ impl Matcher {
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.path.fmt(f)?;
-        match &self.test {
-            Test::Text { negated, text } => {
+        self.test.fmt(f)
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { negated, text } => {
                 f.write_str(if *negated { "!=" } else { "=" })?;
                 path::write_quoted(f, text)
             }
-            Test::Regex { negated, pattern } => {
+            Self::Regex { negated, pattern } => {
                 f.write_str(if *negated { "!~" } else { "=~" })?;
                 path::write_quoted(f, &pattern.text)
             }
-            Test::Number { comparison, number } => {
+            Self::Number { comparison, number } => {
                 f.write_str(comparison.as_str())?;
                 number.fmt(f)
             }

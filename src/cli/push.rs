@@ -1,5 +1,7 @@
 //! `observatory push`.
 
+mod select;
+
 use super::client::{self, Client, Request};
 use super::{Error, Session};
 use crate::push;
@@ -18,20 +20,27 @@ Examples:
   observatory push --job backup last_success_seconds=now rows=42
   observatory push --job backup --grouping instance=db1 'rows{table=\"users\"}=42'
   my-exporter --once | observatory push --job nightly --put -
-  observatory push --job backup --delete")]
+  observatory push --job backup --delete
+  observatory push --delete --match '{job=~\"ci-.*\",branch!=\"main\"}' --dry-run")]
 pub(super) struct Args {
     /// Job of the group
-    #[arg(long, value_name = "NAME")]
-    job: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "selectors")]
+    job: Option<String>,
     /// Further label of the group; repeats
     #[arg(long, value_name = "NAME=VALUE")]
     grouping: Vec<String>,
     /// Replace the whole group
     #[arg(long, conflicts_with = "delete")]
     put: bool,
-    /// Remove the group
+    /// Remove the group, or those that match
     #[arg(long, conflicts_with = "metrics")]
     delete: bool,
+    /// Instead of one group, all whose labels match: a Prometheus selector such as {job=~"ci-.*"}; repeats
+    #[arg(long = "match", value_name = "SELECTOR", requires = "delete", conflicts_with_all = ["job", "grouping"])]
+    selectors: Vec<String>,
+    /// Show the groups that match, and remove none
+    #[arg(long, requires = "selectors")]
+    dry_run: bool,
     /// Metrics, or `-` for Prometheus text on standard input
     #[arg(value_name = "NAME=VALUE", required_unless_present = "delete")]
     metrics: Vec<String>,
@@ -44,6 +53,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// Pushes what `args` say.
 pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
+    let Some(job) = &args.job else {
+        return select::remove(&args.selectors, args.dry_run, &args.server, session);
+    };
     let mut labels = Vec::new();
     for pair in &args.grouping {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
@@ -51,7 +63,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
         })?;
         labels.push((name.to_owned(), value.to_owned()));
     }
-    let path = path(&args.job, &labels);
+    let path = path(job, &labels);
     let body = if args.delete { String::new() } else { body(&args.metrics, session)? };
     let method = match (args.delete, args.put) {
         (true, _) => Method::DELETE,
@@ -102,11 +114,9 @@ fn body(metrics: &[String], session: &mut Session) -> Result<String, Error> {
         let mut text = String::new();
         let read = session.input().read_to_string(&mut text);
         read.map_err(|err| Error::Input(format!("cannot read: {err}")))?;
-        let mut text = text.replace("\r\n", "\n");
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        return Ok(text);
+        let mended = push::mended(text.as_bytes(), None).map(String::from_utf8);
+        // A line end cut off, or put at the end, leaves text as it was.
+        return Ok(mended.and_then(Result::ok).unwrap_or(text));
     }
     let mut text = String::new();
     for metric in metrics {
@@ -188,6 +198,20 @@ mod tests {
         assert!(requests[0].ends_with("\r\n\r\n# TYPE m gauge\nm 1\n"), "{}", requests[0]);
         let (_, _, requests) = push(&["--job", "j", "--delete"], "", ok());
         assert!(requests[0].starts_with("DELETE /metrics/job/j HTTP"), "{}", requests[0]);
+    }
+
+    #[test]
+    fn groups_that_match_are_removed_or_shown() {
+        let answer = r#"{"deleted":3,"groups":[{"labels":{"job":"ci-\u001b","e":""},"series":2,"pushed_at":null}]}"#;
+        let arguments =
+            ["--delete", "--match", "{job=~\"ci-.+\"}", "--match", "{a=\"b\"}", "--dry-run"];
+        let (code, said, requests) = push(&arguments, "", vec![http("200 OK", "", answer)]);
+        assert_eq!(code, 0, "{said}");
+        let line = "DELETE /api/v1/push/groups?limit=10000&dry_run=true&match%5B%5D=%7Bjob%3D%7E%22ci%2D%2E%2B%22%7D&match%5B%5D=%7Ba%3D%22b%22%7D HTTP/1.1\r\n";
+        assert!(requests[0].starts_with(line), "{}", requests[0]);
+        assert!(said.contains("3 groups would go, 2 of them not shown"), "{said}");
+        let (code, said, _) = push(&["--delete", "--match", "{job=~\".*\"}"], "", Vec::new());
+        assert!(code == 2 && said.contains("does not match the empty text"), "{code} {said}");
     }
 
     #[test]

@@ -186,6 +186,57 @@ pub const KEYS: &[Key] = &[
         Some("--push.enable-utf8-names"),
         "Whether the paths and text bodies of pushes may have names of any UTF-8; protobuf bodies always may."
     ),
+    key!(
+        push.lenient,
+        None,
+        "Whether text bodies of pushes may have the line ends of Windows, and a last line without one."
+    ),
+    key!(
+        push.jobs,
+        None,
+        "What holds for the jobs of a pattern: `match`, a glob over their names; `mode` (`replace`, `sum`), `gauges` (`last`, `sum`, `min`, `max`), `ttl`; `max_groups`, `max_series`, `max_body_bytes`. Of several entries that match a job and say something, the first counts."
+    ),
+    key!(
+        push.max_groups_per_job,
+        None,
+        "Groups that a job may have; a push that would make another is answered 429. `0` or `off`: no bound."
+    ),
+    key!(
+        push.max_series_per_job,
+        None,
+        "Series of all groups of a job; a push that would make more is answered 413. `0` or `off`: no bound."
+    ),
+    key!(
+        push.max_body_bytes,
+        None,
+        "Bytes of the body of one push, after decompression; more is answered 413. `0` or `off`: `limits.body_bytes` alone."
+    ),
+    key!(
+        push.ttl,
+        None,
+        "How long a group lives after its last push; then its metrics go. `off`: until it is removed."
+    ),
+    key!(
+        push.keep_times,
+        None,
+        "How long the two times of a group outlive its metrics: a number of its TTLs such as `10x`, or a duration such as `7d`. `0`: not at all."
+    ),
+    key!(
+        push.compat,
+        None,
+        "Whose clients push: `pushgateway`; `gravel`, where `POST` adds up as labels `clearmode` say; `prom-aggregation-gateway`, where everything adds up. The latter two need no job in the path."
+    ),
+    key!(
+        push.idempotency_window,
+        None,
+        "How long the `Idempotency-Key` of a push is remembered, so that a retry counts once."
+    ),
+    key!(
+        push.idempotency_keys,
+        None,
+        "Keys that are remembered; beyond it the oldest are forgotten early."
+    ),
+    key!(push.idempotency_keys_per_group, None, "The same for the keys of one group."),
     key!(web.telemetry_path, Some("--web.telemetry-path"), "Where scrapes go."),
     key!(
         web.route_prefix,

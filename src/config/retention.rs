@@ -32,7 +32,7 @@ pub struct Retention {
 pub struct Age(pub Option<Duration>);
 
 /// A number of bytes that must not be exceeded; `None` for no bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bound(pub Option<Size>);
 
 /// Globs over event types.
@@ -68,6 +68,15 @@ impl Default for Retention {
             max_bytes: Bound(None),
             interval: Duration::from_hours(1),
         }
+    }
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// As a limit.
+    pub(super) fn get(self) -> usize {
+        self.0.map_or(usize::MAX, Size::get)
     }
 }
 

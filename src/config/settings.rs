@@ -4,7 +4,6 @@ use super::keys::KEYS;
 use super::pushgateway;
 use super::pushgateway::{Push, Web};
 use super::retention::Retention;
-use crate::groups;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -296,7 +295,7 @@ impl Settings {
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Config {
         pipeline::Config {
-            groups: groups::Config { check: !self.push.disable_consistency_check },
+            groups: pushgateway::groups(&self.push),
             durability: match self.durability {
                 Durability::Sync => pipeline::Durability::Sync,
                 Durability::Relaxed => pipeline::Durability::Relaxed(self.relaxed_flush_interval),

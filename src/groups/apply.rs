@@ -3,12 +3,18 @@
 use super::check;
 use super::group::{Content, Group, Part};
 use super::index::Index;
+use super::life::Life;
 use super::prepare::{NewPart, Push};
 use super::reject::Rejected;
+use super::retries::{Id, Known};
 use super::stored;
+use super::sum;
 use super::{Groups, Op};
 use crate::event::Time;
-use std::{iter::Peekable, sync::Arc};
+use std::{
+    iter::Peekable,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// What became of a push.
 #[derive(Debug)]
@@ -32,21 +38,48 @@ pub struct Write {
 }
 
 /// What a change undid.
-#[derive(Debug)]
-pub struct Undo(Vec<Before>);
+#[derive(Debug, Default)]
+pub struct Undo {
+    pub(super) groups: Vec<Before>,
+    pub(super) retries: Vec<Remembered>,
+}
+
+/// A key of a retry, and what was known of it.
+pub(super) type Remembered = (Id, Option<Known>);
 
 /// The key of a group, and what it was.
-type Before = (Arc<[u8]>, Option<Arc<Group>>);
+pub(super) type Before = (Arc<[u8]>, Option<Arc<Group>>);
+
+impl Undo {
+    /// The groups that changed, as they were; of a removal those that are gone.
+    pub fn before(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.iter().filter_map(|it| it.1.as_ref())
+    }
+}
 
 impl Groups {
     /// Applies `push`, which came at `now`. Atomic: it is taken whole, or nothing changes but the time of the
-    /// group's last failure.
-    pub fn apply(&mut self, push: Push, now: Time) -> Outcome {
+    /// group's last failure. One that was taken already, as its `Idempotency-Key` tells, changes nothing.
+    pub fn apply(&mut self, mut push: Push, now: Time) -> Outcome {
+        if let Some((id, fingerprint)) = push.retry
+            && let Some(known) = self.retries.find(&id, self.now.steady)
+        {
+            return self.repeated(known == fingerprint);
+        }
         let old = self.view.by_key(&push.key);
         if push.op == Op::Delete {
-            return self.remove(old.into_iter().collect());
+            return self.delete(old.into_iter().collect());
         }
         let mut errors = push.errors.clone();
+        if errors.is_empty()
+            && let Some(it) = &old
+        {
+            errors = sum::apply(&mut self.index, &mut push, &it.content).err().unwrap_or_default();
+        }
+        if let Some(it) = self.exceeded(&push, old.as_deref()) {
+            self.view.shared.own.limited(it.limit);
+            return self.reject(&push, old, it.into(), now);
+        }
         if errors.is_empty() && self.view.shared.config.check {
             errors = check::check(&mut self.index, &self.foreign, &push, old.as_deref());
         }
@@ -56,24 +89,42 @@ impl Groups {
             errors.push("the group would be larger than 4 GiB".to_owned());
         }
         if !errors.is_empty() {
-            return self.reject(&push, old, errors, now);
+            return self.reject(&push, old, Rejected::invalid(errors), now);
         }
         self.version += 1;
+        let retry = push.retry;
         let group = self.merged(push, old.as_deref(), now);
-        let write = stored::group(&group);
+        let mut writes = vec![stored::group(&group)];
+        let key = Arc::clone(&group.key);
+        let mut undo = self.put(old, group);
+        if let Some((id, fingerprint)) = retry {
+            let (version, at) = (self.version, self.now.steady);
+            let known = Known { version, fingerprint, at, group: key };
+            self.retries.remember(id, known, (&mut writes, &mut undo.retries));
+            self.count_keys();
+        }
         self.view.shared.own.stored();
-        Outcome { result: Ok(()), writes: vec![write], undo: self.put(old, group) }
+        Outcome { result: Ok(()), writes, undo }
     }
 
-    /// Removes all groups.
-    pub fn wipe(&mut self) -> Outcome {
-        let all = self.view.groups();
-        self.remove(all)
+    /// A push came with a key that is known.
+    fn repeated(&self, same: bool) -> Outcome {
+        if same {
+            self.view.shared.own.repeated();
+        } else {
+            self.view.shared.own.rejected();
+        }
+        let result = if same { Ok(()) } else { Err(Rejected::KeyReused) };
+        Outcome { result, writes: Vec::new(), undo: Undo::default() }
     }
 
     /// Takes back what was applied last.
     pub fn undo(&mut self, undo: Undo) {
-        for (key, old) in undo.0 {
+        for (id, known) in undo.retries.into_iter().rev() {
+            self.retries.set(id, known);
+        }
+        self.count_keys();
+        for (key, old) in undo.groups {
             // The names may have been let go of since.
             let old = old.map(|it| Arc::new(self.renamed(&it)));
             let new = match &old {
@@ -83,6 +134,10 @@ impl Groups {
             self.index.replace(new.as_deref(), old.as_deref());
         }
         self.changed();
+    }
+
+    fn count_keys(&self) {
+        self.view.shared.keys.store(self.retries.len() as u64, Ordering::Relaxed);
     }
 
     fn renamed(&mut self, it: &Group) -> Group {
@@ -96,40 +151,27 @@ impl Groups {
         }
     }
 
-    fn remove(&mut self, groups: Vec<Arc<Group>>) -> Outcome {
-        self.version += 1;
-        let mut res = Outcome { result: Ok(()), writes: Vec::new(), undo: Undo(Vec::new()) };
-        for it in groups {
-            self.view.lock().remove(&*it.key);
-            self.index.replace(Some(&it), None);
-            res.writes.extend(stored::removal(&it, self.version));
-            res.undo.0.push((Arc::clone(&it.key), Some(it)));
-        }
-        self.changed();
-        self.view.shared.own.deleted();
-        res
-    }
-
-    fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
+    pub(super) fn put(&mut self, old: Option<Arc<Group>>, new: Group) -> Undo {
         self.index.replace(old.as_deref(), Some(&new));
         let key = Arc::clone(&new.key);
         self.view.lock().insert(Arc::clone(&key), Arc::new(new));
         self.changed();
-        Undo(vec![(key, old)])
+        Undo { groups: vec![(key, old)], retries: Vec::new() }
     }
 
-    /// Notes the failure; a new group only if nobody else has its labels.
+    /// Notes the failure; a new group only if nobody else has its labels, and never beyond a limit.
     fn reject(
         &mut self,
         push: &Push,
         old: Option<Arc<Group>>,
-        errors: Vec<String>,
+        rejected: Rejected,
         now: Time,
     ) -> Outcome {
         self.view.shared.own.rejected();
-        let result = Err(Rejected::new(errors));
-        if old.is_none() && self.index.has(push.hash) {
-            return Outcome { result, writes: Vec::new(), undo: Undo(Vec::new()) };
+        let limited = matches!(rejected, Rejected::Limit(_));
+        let result = Err(rejected);
+        if old.is_none() && (limited || self.index.has(push.hash)) {
+            return Outcome { result, writes: Vec::new(), undo: Undo::default() };
         }
         self.version += 1;
         let content = old.as_ref().map(|it| Arc::clone(&it.content)).unwrap_or_default();
@@ -140,6 +182,7 @@ impl Groups {
             version: self.version,
             pushed: old.as_ref().and_then(|it| it.pushed),
             failed: Some(now),
+            life: old.as_ref().map_or_else(|| Life::begin(push.ttl, now, self.now), |it| it.life),
             content,
         };
         let write = if old.is_some() { stored::failure(&group) } else { stored::group(&group) };
@@ -167,6 +210,7 @@ impl Groups {
             version: self.version,
             pushed: Some(now),
             failed: old.and_then(|it| it.failed),
+            life: Life::begin(push.ttl, now, self.now),
             content: Arc::new(content),
         }
     }

@@ -1,5 +1,6 @@
 //! A group as it is: what was pushed last, and when.
 
+use super::life::Life;
 use super::series::Samples;
 use crate::event::Time;
 use crate::exposition::Kind;
@@ -20,6 +21,7 @@ pub struct Group {
     pub(super) version: u64,
     pub(super) pushed: Option<Time>,
     pub(super) failed: Option<Time>,
+    pub(super) life: Life,
     pub(super) content: Arc<Content>,
 }
 
@@ -153,6 +155,13 @@ impl Group {
     pub fn series(&self) -> u64 {
         self.content.parts.iter().map(|it| u64::from(it.series)).sum()
     }
+
+    /// Bytes of its labels and metrics. Names and help texts are shared with other groups.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let parts = self.content.parts.len() * size_of::<Part>();
+        self.key.len() + self.block.len() + parts + self.content.data.len()
+    }
 }
 
 // === impl Content ===
@@ -195,6 +204,12 @@ impl<'a> FamilyView<'a> {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.part.kind
+    }
+
+    /// How many metrics it has.
+    #[must_use]
+    pub fn series(&self) -> u32 {
+        self.part.series
     }
 
     /// When it was last pushed.

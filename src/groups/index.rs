@@ -2,6 +2,8 @@
 //! is checked by looking up what it holds.
 
 use super::group::{Content, Group, Name, Part};
+use super::life::Due;
+use super::limits::Counts;
 use super::prepare;
 use super::prepare::{HashKey, PUSHED};
 use crate::exposition::Kind;
@@ -25,6 +27,10 @@ pub(super) struct Index {
     n_ids: u32,
     /// The hashes of all series, the `push_time_seconds` of every group among them.
     series: HashSet<u64, BuildHasherDefault<Hashed>>,
+    /// What each job has.
+    pub(super) jobs: Counts,
+    /// Which groups expire when.
+    pub(super) due: Due,
     /// Whether two groups may differ in nothing but empty labels.
     pub(super) twins: Arc<AtomicBool>,
     scratch: Vec<u8>,
@@ -97,6 +103,8 @@ impl Index {
             free: Vec::new(),
             n_ids: 0,
             series: HashSet::default(),
+            jobs: Counts::default(),
+            due: Due::default(),
             twins: Arc::default(),
             scratch: Vec::new(),
         }
@@ -164,6 +172,8 @@ impl Index {
     /// Follows a group from `old` to `new`. What disagrees with other groups is marked as suspect. Cheap where
     /// the series stay the same.
     pub(super) fn replace(&mut self, old: Option<&Group>, new: Option<&Group>) {
+        self.jobs.replace(old, new);
+        self.due.replace(old, new);
         match (old, new) {
             (None, Some(new)) => {
                 let hash = self.hash_of(new);

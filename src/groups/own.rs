@@ -1,6 +1,7 @@
 //! What the groups say about themselves.
 
 use super::View;
+use super::jobs::Limit;
 use super::page::Dropped;
 use prometheus_client::{
     collector::Collector,
@@ -14,6 +15,8 @@ use std::fmt;
 #[derive(Debug)]
 pub(super) struct Own {
     pushes: Family<ResultLabels, Counter>,
+    limited: Family<LimitLabels, Counter>,
+    expired: Counter,
     dropped: Family<ReasonLabels, Gauge>,
 }
 
@@ -23,15 +26,23 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
 
 impl Default for Own {
     fn default() -> Self {
-        let res = Self { pushes: Family::default(), dropped: Family::default() };
-        for result in ["stored", "rejected", "deleted"] {
+        let res = Self::empty();
+        for result in ["stored", "repeated", "rejected", "deleted"] {
             drop(res.pushes.get_or_create(&ResultLabels { result }));
+        }
+        for limit in Limit::ALL {
+            drop(res.limited.get_or_create(&LimitLabels { limit: limit.as_str() }));
         }
         res.dropped(&Dropped::default());
         res
@@ -39,8 +50,22 @@ impl Default for Own {
 }
 
 impl Own {
+    fn empty() -> Self {
+        Self {
+            pushes: Family::default(),
+            limited: Family::default(),
+            expired: Counter::default(),
+            dropped: Family::default(),
+        }
+    }
+
     pub(super) fn stored(&self) {
         self.pushes.get_or_create(&ResultLabels { result: "stored" }).inc();
+    }
+
+    /// A retry of a push that was taken already.
+    pub(super) fn repeated(&self) {
+        self.pushes.get_or_create(&ResultLabels { result: "repeated" }).inc();
     }
 
     pub(super) fn rejected(&self) {
@@ -49,6 +74,14 @@ impl Own {
 
     pub(super) fn deleted(&self) {
         self.pushes.get_or_create(&ResultLabels { result: "deleted" }).inc();
+    }
+
+    pub(super) fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&LimitLabels { limit: limit.as_str() }).inc();
+    }
+
+    pub(super) fn expired(&self, n: usize) {
+        self.expired.inc_by(n as u64);
     }
 
     pub(super) fn dropped(&self, dropped: &Dropped) {
@@ -67,6 +100,16 @@ impl View {
             "push_requests",
             "Pushes and deletions, by what became of them",
             own.pushes.clone(),
+        );
+        registry.register(
+            "push_over_limit",
+            "Pushes that were refused because their job would have had more than it may, by limit",
+            own.limited.clone(),
+        );
+        registry.register(
+            "push_groups_expired",
+            "Groups whose metrics went because no push was taken for the time that they live",
+            own.expired.clone(),
         );
         registry.register(
             "scrape_dropped_series",
@@ -89,6 +132,7 @@ impl Collector for Gauges {
             value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
         gauge("push_groups", "Groups of pushed metrics", self.0.len() as u64)?;
+        gauge("push_idempotency_keys", "Keys of pushes that are remembered", self.0.keys())?;
         gauge("push_failed_groups", "Groups whose last push was rejected", failed as u64)?;
         gauge(
             "push_series",

@@ -264,10 +264,7 @@ impl Page {
         }
         if let Some(taken) = taken.get(&*it.name) {
             it.kind = taken.kind;
-            // Without a job no series of ours is one of theirs.
-            if taken.labels.iter().any(|it| it == "job") {
-                it.foreign = Some(taken.labels.to_vec());
-            }
+            it.foreign = Some(taken.labels.to_vec());
         }
         let kind = it.kind;
         let Members::Parts(range) = &mut it.members else { return kind == Kind::Gauge };

@@ -2,17 +2,20 @@
 //! is done on the caller's thread.
 
 use super::Op;
+use super::add;
+use super::blends::Blends;
 use super::group;
 use super::group::Traits;
 use super::reject;
 use super::series;
+use super::terms::{Mode, Terms};
 use crate::codec::Writer;
 use crate::exposition::Kind;
 use crate::labels;
 use crate::push::{Family, Grouping, Metric, Value};
 use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
-use std::{hash::Hasher as _, ops::Range, sync::Arc};
+use std::{hash::Hasher as _, ops::Range, sync::Arc, time::Duration};
 
 /// The two families that every group has, and that no push can change.
 pub(super) const PUSHED: &str = "push_time_seconds";
@@ -36,6 +39,11 @@ pub(super) type HashKey = (u64, u64);
 #[derive(Debug)]
 pub struct Push {
     pub(super) op: Op,
+    pub(super) mode: Mode,
+    /// How long its group is to live.
+    pub(super) ttl: Option<Duration>,
+    /// The identity of its `Idempotency-Key` within the group, and a fingerprint of the push.
+    pub(super) retry: Option<([u8; 16], u64)>,
     pub(super) key: Arc<[u8]>,
     pub(super) block: Box<str>,
     pub(super) quoted: bool,
@@ -57,6 +65,8 @@ pub(super) struct NewPart {
     pub(super) help: String,
     pub(super) kind: Kind,
     pub(super) traits: Traits,
+    /// What becomes of its metrics and those that are there; nothing if it takes the place of the family.
+    pub(super) blends: Option<Blends>,
     /// Its metrics in the data.
     pub(super) bytes: Range<usize>,
     /// Its hashes.
@@ -72,16 +82,23 @@ pub(super) fn is_own(name: &str) -> bool {
 impl Push {
     pub(super) fn new(
         hash_key: HashKey,
-        op: Op,
+        terms: Terms,
         grouping: &Grouping,
         mut families: Vec<Family>,
     ) -> Self {
+        let Terms { op, mode, ttl, retry } = terms;
+        let key = group::key(grouping.iter());
+        // What adds up to a group does not replace it.
+        let adds = op == Op::Put && mode != Mode::Replace;
         let mut scratch = Scratch { hash_key, ..Scratch::default() };
         scratch.merge(&[], grouping);
         let hash = scratch.hash(PUSHED);
         let mut res = Self {
-            op,
-            key: group::key(grouping.iter()),
+            op: if adds { Op::Post } else { op },
+            mode,
+            ttl,
+            retry: retry.map(|it| (it.within(&key), it.fingerprint)),
+            key,
             block: scratch.block.as_str().into(),
             quoted: scratch.quoted,
             hash,
@@ -90,9 +107,12 @@ impl Push {
             hashes: Vec::new(),
             errors: Vec::new(),
         };
-        let mut metrics = families.iter().flat_map(|it| &it.metrics);
-        if metrics.any(|it| it.timestamp_ms.is_some()) {
-            res.errors.push(reject::TIMESTAMPS.to_owned());
+        let stamped = families.iter().find_map(|family| {
+            let timestamp = family.metrics.iter().find_map(|it| it.timestamp)?;
+            Some(reject::timestamp(&family.name, timestamp))
+        });
+        if let Some(error) = stamped {
+            res.errors.push(error);
             return res;
         }
         // Stable, so that the last one of a name is the one to keep.
@@ -126,6 +146,10 @@ impl Push {
             self.error(reject::own(&family.name));
             return;
         }
+        let blends = match Blends::take(self.mode, family) {
+            Ok(it) => it,
+            Err(reason) => return self.error(reason),
+        };
         let rich = family.metrics.iter().any(series::is_rich);
         let mut traits = Traits { rich, ..Traits::default() };
         let (start, first) = (writer.len(), self.hashes.len());
@@ -144,6 +168,13 @@ impl Push {
                 self.error(format!("{it} {wrong}"));
                 continue;
             }
+            if let Some(how) = blends.as_ref().map(|it| it.of(self.hashes.len() - first))
+                && let Err(reason) = add::prepare(family.kind, how, metric)
+            {
+                let it = reject::metric(&family.name, &scratch.block, &metric.value, family.kind);
+                self.error(reject::not_added(&it, &reason));
+                continue;
+            }
             traits.quoted |= scratch.quoted;
             traits.odd |= family.kind == Kind::Counter
                 && matches!(metric.value, Value::Number(it) if it.is_nan() || it < 0.0);
@@ -155,6 +186,7 @@ impl Push {
             help: std::mem::take(&mut family.help),
             kind: family.kind,
             traits,
+            blends,
             bytes: start..writer.len(),
             hashes: first..self.hashes.len(),
         });

@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn metric(value: Value) -> Metric {
-        Metric { labels: Vec::new(), value, timestamp_ms: None, created_ms: None, exemplar: None }
+        Metric { labels: Vec::new(), value, timestamp: None, created_ms: None, exemplar: None }
     }
 
     #[test]

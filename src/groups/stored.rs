@@ -6,6 +6,9 @@ use super::group;
 use super::group::{Content, Group, Part, Traits};
 use super::index;
 use super::index::Index;
+use super::life::Life;
+use super::retries;
+use super::retries::{Id, Known, RETRY};
 use super::series::Samples;
 use crate::codec;
 use crate::codec::DecodeError;
@@ -24,6 +27,8 @@ pub(super) const FAILURE: u8 = b'f';
 pub(super) const REMOVED: &[u8] = b"m";
 
 const VERSION: u8 = 1;
+/// Of groups. Those of version 1 do not expire.
+const GROUP_VERSION: u8 = 2;
 
 /// Why the groups cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,14 @@ pub enum LoadError {
     Damaged {
         /// The group's labels.
         labels: String,
+        /// What is wrong.
+        reason: DecodeError,
+    },
+    /// What is remembered of an `Idempotency-Key` is not what was written.
+    #[error(
+        "what is remembered of a push with an Idempotency-Key is damaged: {reason}; nothing was changed: restore a backup of the data directory"
+    )]
+    DamagedRetry {
         /// What is wrong.
         reason: DecodeError,
     },
@@ -56,6 +69,7 @@ pub(super) fn group(it: &Group) -> Write {
     time(&mut out, it.failed);
     out.text(&it.block);
     out.u8(it.quoted.into());
+    it.life.write(&mut out);
     out.varint(it.content.parts.len() as u64);
     for part in &it.content.parts {
         out.text(&part.name.text);
@@ -69,7 +83,7 @@ pub(super) fn group(it: &Group) -> Write {
         out.i64(part.received.as_nanos());
     }
     out.bytes(&it.content.data);
-    Write { key: key(GROUP, &it.key), value: Some(codec::seal(VERSION, &out.into_inner())) }
+    Write { key: key(GROUP, &it.key), value: Some(codec::seal(GROUP_VERSION, &out.into_inner())) }
 }
 
 /// The group after a push that was rejected.
@@ -80,20 +94,22 @@ pub(super) fn failure(it: &Group) -> Write {
     Write { key: key(FAILURE, &it.key), value: Some(codec::seal(VERSION, &out.into_inner())) }
 }
 
-/// No group any more, as of `version`.
-pub(super) fn removal(it: &Group, version: u64) -> [Write; 3] {
+/// No group any more; [`removed`] goes with it.
+pub(super) fn removal(it: &Group) -> [Write; 2] {
+    [GROUP, FAILURE].map(|prefix| Write { key: key(prefix, &it.key), value: None })
+}
+
+/// Groups were removed, as of `version`.
+pub(super) fn removed(version: u64) -> Write {
     let version = codec::seal(VERSION, &version.to_le_bytes());
-    [
-        Write { key: key(GROUP, &it.key), value: None },
-        Write { key: key(FAILURE, &it.key), value: None },
-        Write { key: REMOVED.to_vec(), value: Some(version) },
-    ]
+    Write { key: REMOVED.to_vec(), value: Some(version) }
 }
 
 /// The version of an after-image, which is larger in a later one. `None` if it is none.
 #[must_use]
 pub fn version(value: &[u8]) -> Option<u64> {
-    Reader::new(codec::unseal(VERSION, value).ok()?).u64().ok()
+    let payload = codec::unseal(VERSION, value).or_else(|_| codec::unseal(GROUP_VERSION, value));
+    Reader::new(payload.ok()?).u64().ok()
 }
 
 fn key(prefix: u8, key: &[u8]) -> Vec<u8> {
@@ -111,8 +127,16 @@ fn read_time(reader: &mut Reader<'_>) -> Result<Option<Time>, DecodeError> {
     Ok(Some(reader.i64()?).filter(|it| *it != i64::MIN).map(Time::from_nanos))
 }
 
-/// The groups that `table` holds, and the last version. The names are taken from `index`.
-pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64), LoadError> {
+/// What the table holds.
+pub(super) struct Loaded {
+    pub(super) groups: Vec<Group>,
+    pub(super) retries: Vec<(Id, Known)>,
+    /// The last version.
+    pub(super) version: u64,
+}
+
+/// What `table` holds. The names are taken from `index`.
+pub(super) fn load(table: &Table, index: &mut Index, now: Time) -> Result<Loaded, LoadError> {
     let mut last = 0;
     if let Some(value) = table.get(REMOVED)? {
         last = version(&value).ok_or_else(|| damaged(&[], DecodeError::Checksum))?;
@@ -128,7 +152,7 @@ pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64)
     for entry in table.prefix(&[GROUP]) {
         let (key, value) = entry?;
         let key = key.get(1..).unwrap_or_default();
-        let mut group = read_group(key, &value, index).map_err(|it| damaged(key, it))?;
+        let mut group = read_group(key, &value, (index, now)).map_err(|it| damaged(key, it))?;
         if let Some((version, failed)) = failures.remove(key)
             && version > group.version
         {
@@ -137,7 +161,15 @@ pub(super) fn load(table: &Table, index: &mut Index) -> Result<(Vec<Group>, u64)
         last = last.max(group.version);
         groups.push(group);
     }
-    Ok((groups, last))
+    let mut retries = Vec::new();
+    for entry in table.prefix(&[RETRY]) {
+        let (key, value) = entry?;
+        let retry = retries::read(key.get(1..).unwrap_or_default(), &value);
+        let (id, known) = retry.map_err(|reason| LoadError::DamagedRetry { reason })?;
+        last = last.max(known.version);
+        retries.push((id, known));
+    }
+    Ok(Loaded { groups, retries, version: last })
 }
 
 fn damaged(key: &[u8], reason: DecodeError) -> LoadError {
@@ -157,13 +189,16 @@ pub(super) fn read_failure(value: &[u8]) -> Result<(u64, Option<Time>), DecodeEr
 pub(super) fn read_group(
     key: &[u8],
     value: &[u8],
-    index: &mut Index,
+    (index, now): (&mut Index, Time),
 ) -> Result<Group, DecodeError> {
-    let reader = &mut Reader::new(codec::unseal(VERSION, value)?);
+    let mortal = value.first() != Some(&VERSION);
+    let payload = codec::unseal(if mortal { GROUP_VERSION } else { VERSION }, value)?;
+    let reader = &mut Reader::new(payload);
     let version = reader.u64()?;
     let (pushed, failed) = (read_time(reader)?, read_time(reader)?);
     let block = reader.text()?.into();
     let quoted = reader.u8()? != 0;
+    let life = if mortal { Life::read(reader, now)? } else { Life::Endless };
     let n = reader.size()?;
     let mut parts = Vec::with_capacity(n.min(1024));
     for _ in 0..n {
@@ -185,5 +220,5 @@ pub(super) fn read_group(
         while samples.read()?.is_some() {}
     }
     let content = Arc::new(content);
-    Ok(Group { key: key.into(), block, quoted, version, pushed, failed, content })
+    Ok(Group { key: key.into(), block, quoted, version, pushed, failed, life, content })
 }

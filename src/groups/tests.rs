@@ -1,9 +1,13 @@
 //! The engine without the pipeline: bodies in, pages out.
 
+mod expiry;
+mod limits;
 mod model;
 mod quarantine;
+mod retries;
 mod rules;
 mod storage;
+mod sums;
 
 use super::*;
 use crate::event::Time;
@@ -30,22 +34,29 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&store::Config::new(dir.path().join("data"))).unwrap();
         let table = store.table("groups").unwrap();
-        let groups = Groups::load(&table, config, (1, 2)).unwrap();
+        let groups = Groups::load(&table, config, (1, 2), Time::default()).unwrap();
         Self { groups, table, now_ms: 1_000_000, store, _dir: dir }
     }
 
     /// `path` is what follows `/metrics/`.
-    fn push(&mut self, op: Op, path: &str, body: &str) -> Result<(), String> {
+    fn push(&mut self, terms: impl Into<Terms>, path: &str, body: &str) -> Result<(), String> {
         let options = push::Options { utf8: true };
         let grouping = push::grouping(&format!("/metrics/{path}"), options).unwrap();
         let families = push::families(body.as_bytes(), None, true, &push::Limits::default());
-        self.apply(op, &grouping, families.unwrap())
+        self.apply(terms, &grouping, families.unwrap())
     }
 
-    fn apply(&mut self, op: Op, grouping: &Grouping, families: Vec<Family>) -> Result<(), String> {
+    fn apply(
+        &mut self,
+        terms: impl Into<Terms>,
+        grouping: &Grouping,
+        families: Vec<Family>,
+    ) -> Result<(), String> {
         self.now_ms += 1000;
-        let push = self.groups.view().prepare(op, grouping, families);
-        let outcome = self.groups.apply(push, Time::from_millis(self.now_ms));
+        let now = Time::from_millis(self.now_ms);
+        self.groups.set_now(Now { wall: now, steady: now });
+        let push = self.groups.view().prepare(terms, grouping, families);
+        let outcome = self.groups.apply(push, now);
         self.keep(outcome.writes);
         outcome.result.map_err(|it| it.to_string())
     }
@@ -71,8 +82,9 @@ impl World {
 
     /// The same groups, as another process would find them.
     fn reload(&mut self) {
-        let config = self.groups.view().config();
-        self.groups = Groups::load(&self.table, config, (3, 4)).unwrap();
+        let config = self.groups.view().config().clone();
+        self.groups =
+            Groups::load(&self.table, config, (3, 4), Time::from_millis(self.now_ms)).unwrap();
     }
 
     fn page(&self) -> String {

@@ -2,8 +2,11 @@
 
 use super::index::Index;
 use super::record;
+use super::retries;
+use super::retries::RETRY;
 use super::stored::{FAILURE, GROUP, REMOVED, labels, read_failure, read_group, version};
 use crate::codec::DecodeError;
+use crate::event::Time;
 use crate::store::verify::Verdict;
 use std::collections::BTreeMap;
 
@@ -59,10 +62,14 @@ impl Verify {
     fn bad(&mut self, key: &[u8], reason: &DecodeError) {
         let (prefix, labels) =
             key.split_first().map_or((0, String::new()), |(prefix, key)| (*prefix, labels(key)));
-        let place = format!("groups: {labels}");
+        let place = match prefix {
+            RETRY => "groups: an Idempotency-Key".to_owned(),
+            _ => format!("groups: {labels}"),
+        };
         let lost = match prefix {
             GROUP => "what was pushed to this group, until it is pushed again",
             FAILURE => "when a push to this group was last rejected",
+            RETRY => "that a push was taken: a retry of it would count again",
             _ => "nothing that is shown",
         };
         self.verdict.add(place, reason.to_string(), lost.to_owned(), vec![key.to_vec()]);
@@ -72,8 +79,11 @@ impl Verify {
 /// The version of a value.
 fn check(key: &[u8], value: &[u8]) -> Result<u64, DecodeError> {
     match key.split_first() {
-        Some((&GROUP, key)) => drop(read_group(key, value, &mut Index::new((0, 0)))?),
+        Some((&GROUP, key)) => {
+            drop(read_group(key, value, (&mut Index::new((0, 0)), Time::default()))?)
+        }
         Some((&FAILURE, _)) => drop(read_failure(value)?),
+        Some((&RETRY, key)) => drop(retries::read(key, value)?),
         _ if key == REMOVED => {}
         _ => return Err(DecodeError::Malformed),
     }

@@ -18,6 +18,10 @@ use std::{
 /// to 19 keeps to. A frame may ask for far more, and the decoder would have to allocate it.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// How a brotli stream begins that asks for a window of up to a gigabyte, which RFC 7932 (9.1) does not know: the
+/// low seven bits of the first byte.
+const BROTLI_LARGE_WINDOW: u8 = 0b001_0001;
+
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// How a stream of snappy frames begins.
@@ -53,6 +57,7 @@ pub(super) enum Encoding {
     Deflate,
     Zstd,
     Snappy,
+    Brotli,
 }
 
 impl Budget {
@@ -85,7 +90,12 @@ impl Drop for Share {
 
 /// Reads the body of `call`, which is left empty. Nothing is decompressed yet.
 pub(super) async fn read(call: &mut Call) -> Result<Incoming, ApiError> {
-    let max = call.state.config.body_bytes;
+    read_within(call, usize::MAX).await
+}
+
+/// As [`read`], with at most `max` bytes, also after decompression.
+pub(super) async fn read_within(call: &mut Call, max: usize) -> Result<Incoming, ApiError> {
+    let max = max.min(call.state.config.body_bytes);
     let encoding = encoding(&call.headers)?;
     let length = call.header(header::CONTENT_LENGTH).and_then(|it| it.parse::<usize>().ok());
     if length.is_some_and(|it| it > max) {
@@ -152,14 +162,15 @@ fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, ApiError> {
         "deflate" => Ok(Some(Encoding::Deflate)),
         "zstd" => Ok(Some(Encoding::Zstd)),
         "snappy" => Ok(Some(Encoding::Snappy)),
+        "br" => Ok(Some(Encoding::Brotli)),
         _ => {
             let message = format!(
-                "the content encoding {text:?} is not supported: send gzip, zstd, snappy or deflate"
+                "the content encoding {text:?} is not supported: send gzip, zstd, br, snappy or deflate"
             );
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             Err(ApiError::new(status, "unsupported_encoding", message).with_header(
                 header::ACCEPT_ENCODING,
-                HeaderValue::from_static("gzip, zstd, snappy, deflate, identity"),
+                HeaderValue::from_static("gzip, zstd, br, snappy, deflate, identity"),
             ))
         }
     }
@@ -191,6 +202,14 @@ impl Incoming {
                 self.inflate(snap::read::FrameDecoder::new(&compressed[..]))
             }
             Encoding::Snappy => self.unsnap(&compressed),
+            Encoding::Brotli
+                if compressed.first().is_some_and(|it| it & 0x7f == BROTLI_LARGE_WINDOW) =>
+            {
+                Err(Inflate::Io(io::Error::other("brotli: the window is too large")))
+            }
+            Encoding::Brotli => {
+                self.inflate(brotli_decompressor::Decompressor::new(&compressed[..], CHUNK_BYTES))
+            }
             Encoding::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(&compressed[..])
                     .map_err(|it| wrong(&it))?;
@@ -269,6 +288,17 @@ mod tests {
         encoder.into_inner().unwrap()
     }
 
+    /// `hello`, a thousand times.
+    const BROTLI: &[u8] = b"\x1b\x87\x13\xf8\xa5\xcb\xd0\xd8\xde\xc4\x6b\x51\x40\xcf\x02\x80\xd4";
+    /// 64 MiB of zeros.
+    const BROTLI_ZEROS: &[u8] = b"\xcb\xff\xff\x3f\xf8\x27\x00\xe2\xb1\x40\x20\xf7\xfe\x8f\xff\xff\x7f\xf0\
+        \x4f\x00\xc4\x61\x11\x80\xee\xfd\x1f\xff\xff\xff\xe0\x9f\x00\x88\xc3\x02\x00\xdd\xfb\x3f\xfe\xff\
+        \xff\xc1\x3f\x01\x10\x87\x05\x00\xba\xf7\x7f\xfc\xff\xff\x83\x7f\x02\x20\x0e\x0b\x00\x74\xef\xff\
+        \xf8\xff\xff\x07\xff\x04\x40\x1c\x16\x00\xe8\xde\xff\xf1\xff\xff\x0f\xfe\x09\x80\x38\x2c\x00\xd0\
+        \xbd\xff\xcb\xff\xff\x3f\xfc\x13\x00\x71\x58\x00\xa0\x7b\xff\x07";
+    /// `m 1` and a line feed, in a stream that asks for a window of 1 GiB.
+    const BROTLI_LARGE: &[u8] = b"\x11\x1e\x06\x00\x02\x6d\x20\x31\x0a\x03";
+
     #[test]
     fn decompresses_up_to_the_limit() {
         let text = b"hello".repeat(1000);
@@ -288,6 +318,10 @@ mod tests {
             assert_eq!(read(&bytes[..bytes.len() - 1], encoding, 5000), Err(400), "cut off");
             assert_eq!(read(&text, encoding, 5000), Err(400), "not compressed");
         }
+        assert_eq!(read(BROTLI, Encoding::Brotli, 5000), Ok(text.clone()));
+        assert_eq!(read(BROTLI, Encoding::Brotli, 4999), Err(413));
+        assert_eq!(read(&BROTLI[..BROTLI.len() - 1], Encoding::Brotli, 5000), Err(400), "cut off");
+        assert_eq!(read(&text, Encoding::Brotli, 5000), Err(400), "not compressed");
         let two = [gzip(b"a"), gzip(b"b")].concat();
         assert_eq!(read(&two, Encoding::Gzip, 10), Ok(b"ab".to_vec()));
     }
@@ -298,6 +332,8 @@ mod tests {
         assert_eq!(read(&gzip(&zeros), Encoding::Gzip, 1 << 16), Err(413));
         assert_eq!(read(&gzip(&zeros), Encoding::Gzip, usize::MAX), Err(503));
         assert_eq!(read(&frames(&zeros[..8 << 20]), Encoding::Snappy, 1 << 16), Err(413));
+        assert_eq!(read(BROTLI_ZEROS, Encoding::Brotli, 1 << 16), Err(413));
+        assert_eq!(read(BROTLI_ZEROS, Encoding::Brotli, usize::MAX), Err(503));
         // A block that says it is 4 GiB long.
         let block = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
         assert_eq!(read(&block, Encoding::Snappy, 1 << 16), Err(413));
@@ -305,12 +341,13 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_zstd_window_is_refused() {
+    fn a_huge_window_is_refused() {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(27).unwrap();
         encoder.write_all(&[7; 1000]).unwrap();
         let bytes = encoder.finish().unwrap();
         assert_eq!(read(&bytes, Encoding::Zstd, 1 << 20), Err(400));
+        assert_eq!(read(BROTLI_LARGE, Encoding::Brotli, 1 << 20), Err(400));
     }
 
     #[test]
@@ -323,7 +360,8 @@ mod tests {
         check("identity", Ok(None));
         check("GZIP", Ok(Some(Encoding::Gzip)));
         check("zstd", Ok(Some(Encoding::Zstd)));
-        check("br", Err(415));
+        check("br", Ok(Some(Encoding::Brotli)));
+        check("compress", Err(415));
         check("gzip, gzip", Err(415));
     }
 }

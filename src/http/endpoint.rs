@@ -1,5 +1,6 @@
 //! What happens to every request, whatever its route.
 
+use super::Compat;
 use super::State;
 use super::error::ApiError;
 use super::gate::Admitted;
@@ -67,6 +68,8 @@ pub struct Surface {
     exact: Arc<HashMap<String, Arc<PathEntry>>>,
     /// Pushes: their paths have any number of segments, and slashes that mean something.
     pushes: Option<Arc<PathEntry>>,
+    /// Whether a push may be without a job, at `/metrics` and below. Default no.
+    jobless: bool,
     /// What stands before every path. Default nothing.
     prefix: Arc<str>,
     /// The paths with parameters, and what answers for all others.
@@ -97,8 +100,10 @@ impl Surface {
             }
         }
         let path = request.uri().path();
-        let pushes = self.pushes.as_ref().filter(|_| crate::push::is_push(path));
-        match self.exact.get(path).or(pushes) {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let jobless = self.jobless && !reads && crate::push::is_jobless_push(path);
+        let pushes = self.pushes.as_ref().filter(|_| jobless || crate::push::is_push(path));
+        match self.exact.get(path).filter(|_| !jobless).or(pushes) {
             Some(entry) => entry.answer(request, connection).await,
             None => match self.by_pattern(request, connection).await {
                 Ok(it) => it,
@@ -134,6 +139,7 @@ impl From<Router> for Surface {
         Self {
             exact: Arc::default(),
             pushes: None,
+            jobless: false,
             prefix: "".into(),
             router: TowerToHyperService::new(router),
         }
@@ -202,6 +208,7 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
     Surface {
         exact,
         pushes,
+        jobless: state.config.push.compat != Compat::Pushgateway,
         prefix: state.config.push.route_prefix.as_str().into(),
         ..router.into()
     }

@@ -2,29 +2,33 @@
 //! bodies and headers are the Pushgateway's, whose clients compare them.
 
 mod control;
+mod groups;
 mod instruments;
 mod list;
 mod plain;
+mod terms;
 
 pub(super) use control::{quit, wipe};
+pub(super) use groups::{delete_groups, groups};
 pub(super) use instruments::Instruments;
 pub(super) use list::list;
 pub(super) use plain::{
     allow_other_sites, answers_plainly, handler_name, moved, not_allowed, not_found, options,
 };
 
+use super::Compat;
 use super::body;
 use super::body::{Encoding, Incoming};
 use super::endpoint::Call;
 use super::error::ApiError;
 use crate::event::Time;
-use crate::groups::Op;
+use crate::groups::{Exceeded, Limit, Op, Rejected};
 use crate::pipeline::{Pushed, SubmitError};
 use crate::push;
 use crate::push::{BodyError, Grouping, PathError};
 use crate::tokens::Role;
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use std::time::Instant;
 
 /// Bodies up to this many bytes are parsed where they were read; more would hold up other requests.
@@ -33,14 +37,17 @@ const INLINE_BYTES: usize = 64 << 10;
 /// `PUT` and `POST /metrics/job/...`: a push.
 pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let started = Instant::now();
-    let grouping = push::grouping(call.uri.path(), call.state.config.push.paths)?;
+    let mut grouping = grouping(&call)?;
     let received = received(&call)?;
-    let incoming = body::read(&mut call).await?;
+    let terms = terms::of(&call, &mut grouping)?;
+    let max = call.state.pipeline.groups().body_limit(grouping.job());
+    let incoming = body::read_within(&mut call, max.unwrap_or(usize::MAX)).await;
+    let incoming = incoming.map_err(|it| limited(&call, &grouping, it))?;
     let size = request_bytes(&call, incoming.bytes.len());
     let large = incoming.encoding.is_some() || incoming.bytes.len() > INLINE_BYTES;
     let state = call.state.clone();
     let put = call.method == Method::PUT;
-    let job = move || submit(&call, &grouping, incoming, received);
+    let job = move || submit(&call, &grouping, incoming, (terms, received));
     // From here to the call of `submit` nothing awaits, so that a client that hangs up cannot stop half
     // way: a blocking task runs to its end.
     let submitted = if large {
@@ -51,22 +58,30 @@ pub(super) async fn push(mut call: Call) -> Result<Response<Body>, ApiError> {
     let result = submitted.await;
     state.instruments.pushed(if put { "put" } else { "post" }, started.elapsed(), size);
     match result? {
+        Ok(()) if state.config.push.compat == Compat::PromAggregationGateway => Ok(accepted()),
         Ok(()) if state.config.push.unchecked => Ok(empty(StatusCode::ACCEPTED)),
         Ok(()) => Ok(empty(StatusCode::OK)),
         Err(reason) => {
             tracing::warn!(%reason, "a push was rejected");
-            // What nobody checks cannot be refused; the group's failure time tells.
-            if state.config.push.unchecked {
-                return Ok(empty(StatusCode::ACCEPTED));
+            match reason {
+                Rejected::Limit(it) => Err(it.into()),
+                // What nobody checks cannot be refused; the group's failure time tells.
+                Rejected::Invalid(_) if state.config.push.unchecked => {
+                    Ok(empty(StatusCode::ACCEPTED))
+                }
+                Rejected::KeyReused => {
+                    let status = StatusCode::UNPROCESSABLE_ENTITY;
+                    Err(ApiError::new(status, "idempotency_key_reused", reason))
+                }
+                Rejected::Invalid(_) => Err(ApiError::bad_request("rejected", reason)),
             }
-            Err(ApiError::bad_request("rejected", reason))
         }
     }
 }
 
 /// `DELETE /metrics/job/...`: removes a group. It is the same whether there was one.
 pub(super) async fn delete(call: Call) -> Result<Response<Body>, ApiError> {
-    let grouping = match push::grouping(call.uri.path(), call.state.config.push.paths) {
+    let grouping = match grouping(&call) {
         Ok(it) => it,
         // There is no such group, and never will be.
         Err(PathError::NotUtf8(_)) => return Ok(empty(StatusCode::ACCEPTED)),
@@ -98,7 +113,7 @@ fn submit(
     call: &Call,
     grouping: &Grouping,
     mut incoming: Incoming,
-    received: Time,
+    (terms, received): (terms::Asked, Time),
 ) -> Result<impl Future<Output = Result<Pushed, SubmitError>> + Send + use<>, ApiError> {
     let encoding = incoming.encoding;
     let compressed = incoming.bytes.clone();
@@ -106,15 +121,27 @@ fn submit(
         Some(encoding) if it.status() == StatusCode::BAD_REQUEST => {
             ApiError::bad_request("invalid_encoding", reason(encoding, &compressed))
         }
-        _ => it,
+        _ => limited(call, grouping, it),
     })?;
     drop(compressed);
     let config = &call.state.config.push;
     let content_type = call.header(header::CONTENT_TYPE);
     let limits = push::Limits { message_bytes: call.state.config.body_bytes, ..config.limits };
-    let families = push::families(&incoming.bytes, content_type, config.paths.utf8, &limits)?;
-    let op = if call.method == Method::PUT { Op::Put } else { Op::Post };
-    Ok(call.state.pipeline.push_at(op, grouping, families, received))
+    let mended = if config.lenient { push::mended(&incoming.bytes, content_type) } else { None };
+    let body = mended.as_deref().unwrap_or(&incoming.bytes);
+    let families = push::families(body, content_type, config.paths.utf8, &limits)?;
+    let terms = terms.into_terms(&call.method, &incoming.bytes);
+    Ok(call.state.pipeline.push_at(terms, grouping, families, received))
+}
+
+/// `error`, or that the body is larger than its job may push, if that is why.
+fn limited(call: &Call, grouping: &Grouping, error: ApiError) -> ApiError {
+    let (groups, job) = (call.state.pipeline.groups(), grouping.job());
+    let by_job = groups.body_limit(job).is_some_and(|it| it < call.state.config.body_bytes);
+    if error.status() != StatusCode::PAYLOAD_TOO_LARGE || !by_job {
+        return error;
+    }
+    groups.body_exceeds(job).map_or(error, Into::into)
 }
 
 /// What the Pushgateway says about bytes that it cannot decompress.
@@ -127,7 +154,24 @@ fn reason(encoding: Encoding, bytes: &[u8]) -> &'static str {
         Encoding::Snappy => "snappy: corrupt input",
         Encoding::Zstd => "zstd: corrupt input",
         Encoding::Deflate => "deflate: corrupt input",
+        Encoding::Brotli => "brotli: corrupt input",
     }
+}
+
+/// The group that the path names.
+fn grouping(call: &Call) -> Result<Grouping, PathError> {
+    let config = &call.state.config.push;
+    let read =
+        if config.compat == Compat::Pushgateway { push::grouping } else { push::jobless_grouping };
+    read(call.uri.path(), config.paths)
+}
+
+/// What prom-aggregation-gateway answers, also to the pages of other sites.
+fn accepted() -> Response<Body> {
+    let mut response = empty(StatusCode::ACCEPTED);
+    let any = HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
@@ -148,6 +192,18 @@ impl From<PathError> for ApiError {
         match error {
             PathError::TooLarge(it) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", it),
             it => Self::bad_request("invalid_path", it),
+        }
+    }
+}
+
+impl From<Exceeded> for ApiError {
+    fn from(error: Exceeded) -> Self {
+        match error.limit {
+            Limit::Groups => Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_groups", error),
+            Limit::Series => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_series", error),
+            // The rest of the body is not read.
+            Limit::BodyBytes => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", error)
+                .with_header(header::CONNECTION, HeaderValue::from_static("close")),
         }
     }
 }

@@ -189,6 +189,22 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "List the groups of pushed metrics, as the Pushgateway does",
     },
     Route {
+        methods: GET,
+        path: "/api/v1/push/groups",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(push::groups(it)),
+        aliases: &[],
+        summary: "List groups of pushed metrics by their labels: times, age, series, bytes",
+    },
+    Route {
+        methods: DELETE,
+        path: "/api/v1/push/groups",
+        access: Access::Role(Role::Ingest),
+        handler: |it| Box::pin(push::delete_groups(it)),
+        aliases: &[],
+        summary: "Remove the groups of pushed metrics whose labels match",
+    },
+    Route {
         methods: PUT,
         path: "/api/v1/admin/wipe",
         access: Access::Role(Role::Admin),
@@ -333,7 +349,8 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/",
         access: Access::Public,
         handler: |it| Box::pin(home::get(it)),
-        aliases: &[],
+        // Where the Pushgateway has its page.
+        aliases: &[("/status", Rendering::Canonical)],
         summary: "Get the home page",
     },
     Route {

@@ -66,12 +66,14 @@ fn every_route_and_every_role() {
             ("/" | "/assets/{name}" | "/metrics" | "/openapi.json", _)
             | ("/health" | "/-/healthy" | "/-/ready", _) => [200; 6],
             ("/api/v1/events" | "/api/v1/events/batch" | "/api/v1/logs", &Method::POST)
-            | ("/metrics/job/{grouping}", _) => [401, 401, 200, 403, 200, 200],
+            | ("/metrics/job/{grouping}", _)
+            | ("/api/v1/push/groups", &Method::DELETE) => [401, 401, 200, 403, 200, 200],
             ("/api/v1/events" | "/api/v1/events/{id}" | "/api/v1/logs", &Method::GET)
             | ("/api/v1/events/summary" | "/api/v1/events/export" | "/api/v1/services", _)
             | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
             | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _)
-            | ("/api/v1/metrics", _) => [401, 401, 403, 200, 200, 200],
+            | ("/api/v1/metrics", _)
+            | ("/api/v1/push/groups", &Method::GET) => [401, 401, 403, 200, 200, 200],
             ("/-/reload" | "/api/v1/services/{name}" | "/api/v1/rules/replay", _)
             | ("/api/v1/maintenance/prune" | "/-/quit", _) => [401, 401, 403, 403, 200, 200],
             ("/api/v1/tokens" | "/api/v1/tokens/{id}" | "/api/v1/maintenance/backup", _)
@@ -253,7 +255,11 @@ fn events_that_are_refused() {
         "{}",
         &["415 ", "unsupported_media_type"],
     );
-    check("POST /api/v1/events\ncontent-encoding: br", "{}", &["415 [accept-encoding: gzip, zstd"]);
+    check(
+        "POST /api/v1/events\ncontent-encoding: compress",
+        "{}",
+        &["415 [accept-encoding: gzip, zstd"],
+    );
     check("POST /api/v1/events\ncontent-encoding: gzip", "{}", &["400 ", "invalid_encoding"]);
     check("POST /api/v1/events\ncontent-length: 1001", "{}", &["413 "]);
 }

@@ -6,14 +6,17 @@ use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;
 use crate::exposition::Kind;
 use crate::groups;
-use crate::groups::{Foreign, Groups, Op, Push, Rejected, Undo, View, record};
+use crate::groups::{
+    Foreign, Group, Groups, Now, Push, Rejected, Selection, Terms, Undo, View, record,
+};
 use crate::journal;
 use crate::push::{Family, Grouping};
 use crate::rules::RuleSet;
 use crate::store::{Batch, Store, StoreError, Table};
 use std::{
     future::Future,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
@@ -46,14 +49,22 @@ pub(super) struct Pushing {
     received: Time,
     size: usize,
     reply: oneshot::Sender<Reply>,
-    _place: Place,
+    /// None for what the writer tells itself.
+    _place: Option<Place>,
 }
 
 #[derive(Debug)]
 enum What {
     Push(Push),
+    /// Takes what is due.
+    Expire,
+    /// Removes the groups of a selection, and says which those were.
+    Remove(Selection, Arc<OnceLock<Removed>>),
     Wipe,
 }
+
+/// Groups that are gone, as they were.
+pub type Removed = Vec<Arc<Group>>;
 
 /// The groups, and where they are stored: the writer's side.
 #[derive(Debug)]
@@ -63,6 +74,8 @@ pub(super) struct Pushes {
     /// The rules whose families the groups know.
     rules: Option<Arc<RuleSet>>,
     answers: Answers<Reply>,
+    /// When the process began, by both clocks.
+    began: (Time, Instant),
 }
 
 /// Pushes that were applied.
@@ -88,13 +101,13 @@ impl Pipeline {
     ///
     /// The queue is full, the server is stopping, or the store cannot be written, as for
     /// [`Self::submit`].
-    pub fn push(
+    pub fn push<T: Into<Terms>>(
         &self,
-        op: Op,
+        terms: T,
         grouping: &Grouping,
         families: Vec<Family>,
-    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
-        self.push_at(op, grouping, families, now())
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<T> {
+        self.push_at(terms, grouping, families, now())
     }
 
     /// As [`Self::push`], for a push that another server received at `received`.
@@ -102,23 +115,43 @@ impl Pipeline {
     /// # Errors
     ///
     /// As [`Self::push`].
-    pub fn push_at(
+    pub fn push_at<T: Into<Terms>>(
         &self,
-        op: Op,
+        terms: T,
         grouping: &Grouping,
         families: Vec<Family>,
         received: Time,
-    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Pushed, SubmitError>> + Send + use<T> {
         let full = self.inner.queued.is_full();
         let waiting = if full {
             self.inner.own.refused();
             Err(SubmitError::Full)
         } else {
-            let push = self.inner.groups.prepare(op, grouping, families);
+            let push = self.inner.groups.prepare(terms, grouping, families);
             let size = push.size_bytes();
             self.queue_push(What::Push(push), size, received)
         };
         async move { waiting?.await.unwrap_or(Err(SubmitError::Stopping)) }
+    }
+
+    /// Removes the groups of `selection`, all or none, as [`Self::push`] removes one. Which they are is
+    /// decided when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn remove_groups(
+        &self,
+        selection: Selection,
+    ) -> impl Future<Output = Result<Removed, SubmitError>> + Send + use<> {
+        let removed = Arc::default();
+        let what = What::Remove(selection, Arc::clone(&removed));
+        let waiting = self.queue_push(what, 0, now());
+        async move {
+            // A removal disagrees with nothing.
+            let _ = waiting?.await.unwrap_or(Err(SubmitError::Stopping))?;
+            Ok(removed.get().cloned().unwrap_or_default())
+        }
     }
 
     /// Removes all groups, as [`Self::push`] does one.
@@ -143,7 +176,7 @@ impl Pipeline {
         };
         let place = Queued::enter(&self.inner.queued, size).ok_or_else(refused)?;
         let (reply, answer) = oneshot::channel();
-        let pushing = Pushing { what, received, size, reply, _place: place };
+        let pushing = Pushing { what, received, size, reply, _place: Some(place) };
         match self.inner.queue.try_send(Command::Push(Box::new(pushing))) {
             Ok(()) => Ok(answer),
             Err(mpsc::TrySendError::Full(_)) => Err(refused()),
@@ -171,7 +204,8 @@ impl Pushes {
         journal: &mut journal::Writer,
     ) -> Result<Self, OpenError> {
         let table = store.table(TABLE)?;
-        let mut groups = Groups::load(&table, config, hash_key)?;
+        let began = (now(), Instant::now());
+        let mut groups = Groups::load(&table, config.clone(), hash_key, began.0)?;
         let mut batch = Batch::default();
         let mut any = false;
         for record in journal.take_beside() {
@@ -185,9 +219,48 @@ impl Pushes {
             table.apply(batch)?;
             // The log is written over from now on.
             store.flush()?;
-            groups = Groups::load(&table, config, hash_key)?;
+            groups = Groups::load(&table, config, hash_key, began.0)?;
         }
-        Ok(Self { groups, table, rules: None, answers: Answers::start() })
+        let mut res = Self { groups, table, rules: None, answers: Answers::start(), began };
+        res.expire_at_start();
+        Ok(res)
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: now(), steady: self.began.0.saturating_add(self.began.1.elapsed()) }
+    }
+
+    /// Takes what was due while no process ran. What cannot be stored now is due at the next tick as well.
+    fn expire_at_start(&mut self) {
+        let mut total = 0;
+        self.groups.set_now(self.now());
+        while self.groups.is_due() {
+            let (outcome, n) = self.groups.expire();
+            let mut batch = Batch::default();
+            put(&mut batch, outcome.writes);
+            if let Err(error) = self.table.apply(batch) {
+                tracing::warn!(%error, "removing pushed groups that expired failed; will retry");
+                return self.groups.undo(outcome.undo);
+            }
+            total += n;
+        }
+        if total > 0 {
+            tracing::info!(groups = total, "{total} pushed groups expired while nothing ran");
+        }
+    }
+
+    /// What takes the groups that are due, if there are any. Looks at the first alone.
+    pub(super) fn expiry(&mut self) -> Option<Pushing> {
+        self.groups.set_now(self.now());
+        let (reply, _) = oneshot::channel();
+        let what = What::Expire;
+        self.groups.is_due().then(|| Pushing {
+            what,
+            received: now(),
+            size: 0,
+            reply,
+            _place: None,
+        })
     }
 
     pub(super) fn view(&self) -> View {
@@ -206,12 +279,19 @@ impl Pushes {
             self.groups.set_foreign(foreign(rules));
             self.rules = Some(Arc::clone(rules));
         }
+        self.groups.set_now(self.now());
         let mut writes = Vec::with_capacity(pushes.len());
         let mut undo: Vec<Undo> = Vec::with_capacity(pushes.len());
         let mut replies = Vec::with_capacity(pushes.len());
         for it in pushes {
             let outcome = match it.what {
                 What::Push(push) => self.groups.apply(push, it.received),
+                What::Remove(selection, removed) => {
+                    let outcome = self.groups.remove_selected(&selection);
+                    removed.get_or_init(|| outcome.undo.before().cloned().collect());
+                    outcome
+                }
+                What::Expire => self.groups.expire().0,
                 What::Wipe => self.groups.wipe(),
             };
             writes.extend(outcome.writes);
@@ -263,12 +343,8 @@ fn put(batch: &mut Batch, writes: Vec<groups::Write>) {
 
 /// The families that `rules` and the process bring to the page.
 fn foreign(rules: &RuleSet) -> Foreign {
-    let rules = rules.families().iter().map(|it| {
-        // Every pushed series has a job, so that only a family with that label can have the same.
-        let labels =
-            if it.labels.iter().any(|it| it == "job") { it.labels.clone() } else { Vec::new() };
-        (it.name.clone(), (it.kind.exposed(), labels))
-    });
+    let rules = rules.families().iter();
+    let rules = rules.map(|it| (it.name.clone(), (it.kind.exposed(), it.labels.clone())));
     let process = PROCESS.map(|(name, kind)| (name.to_owned(), (kind, Vec::new())));
     rules.chain(process).collect()
 }

@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_micros(200);
 
 const TICK: Duration = Duration::from_secs(1);
 
+/// Commits of expired groups, a thousand of them each, in a tick.
+const EXPIRIES: usize = 32;
+
 pub(super) struct Writer {
     store: Store,
     table: Table,
@@ -153,6 +156,7 @@ impl Writer {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.look_for_room();
+                self.expire();
                 self.projection.tick(now().as_millis());
                 if self.snapshot_at.elapsed() >= self.snapshot_interval
                     && self.next != self.snapshot_next
@@ -162,6 +166,18 @@ impl Writer {
             }
         }
         self.snapshot();
+    }
+
+    /// Takes the pushed groups that are due, some thousands at most so that nobody waits for long.
+    fn expire(&mut self) {
+        for _ in 0..EXPIRIES {
+            // What cannot be stored now is due later as well.
+            if self.pulse.has_failed() {
+                return;
+            }
+            let Some(expiry) = self.pushes.expiry() else { return };
+            self.commit(Vec::new(), vec![expiry]);
+        }
     }
 
     fn patience(&self) -> Duration {

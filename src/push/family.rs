@@ -28,12 +28,21 @@ pub struct Metric {
     pub labels: Vec<(String, String)>,
     /// What it says.
     pub value: Value,
-    /// The time that the sender gave it, in milliseconds since the epoch. A push with one is rejected.
-    pub timestamp_ms: Option<i64>,
+    /// The time that the sender gave it. A push with one is rejected.
+    pub timestamp: Option<Timestamp>,
     /// When it began, in milliseconds since the epoch.
     pub created_ms: Option<i64>,
     /// The exemplar of a counter.
     pub exemplar: Option<Box<Exemplar>>,
+}
+
+/// The time that a sender gave a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// Milliseconds since the epoch.
+    pub millis: i64,
+    /// The line of the body where it stands, from 1, if the body is text 0.0.4.
+    pub line: Option<usize>,
 }
 
 /// What a metric says.
@@ -108,6 +117,6 @@ impl Metric {
     /// A metric with nothing but labels, which are sorted by name, and a value.
     #[must_use]
     pub fn new(labels: Vec<(String, String)>, value: Value) -> Self {
-        Self { labels, value, timestamp_ms: None, created_ms: None, exemplar: None }
+        Self { labels, value, timestamp: None, created_ms: None, exemplar: None }
     }
 }

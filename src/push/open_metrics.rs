@@ -1,6 +1,6 @@
 //! OpenMetrics bodies: read by the parser that reads our own pages, then put together.
 
-use super::family::{Bucket, Family, Histogram, Metric, Summary, Value};
+use super::family::{Bucket, Family, Histogram, Metric, Summary, Timestamp, Value};
 use super::{BodyError, Limits};
 use crate::exposition::{Kind, MetricFamily, Sample, parse};
 use std::{borrow::Cow, collections::HashMap};
@@ -115,7 +115,8 @@ fn assemble(family: MetricFamily) -> Result<Family, BodyError> {
             }
         };
         let Some(metric) = metrics.get_mut(at) else { continue };
-        metric.timestamp_ms = metric.timestamp_ms.or(sample.timestamp_ms);
+        let timestamp = sample.timestamp_ms.map(|millis| Timestamp { millis, line: None });
+        metric.timestamp = metric.timestamp.or(timestamp);
         let exemplar = sample.exemplar.map(Box::new);
         match (part, &mut metric.value) {
             (Part::Created, _) => metric.created_ms = Some(milliseconds(sample.value)),

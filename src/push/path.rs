@@ -8,7 +8,8 @@ use crate::labels;
 use percent_encoding::percent_decode_str;
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// What tells one group from another: label names and values, `job` among them. Values may be empty.
+/// What tells one group from another: label names and values, `job` among them unless a gateway wants none. Values
+/// may be empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grouping(BTreeMap<String, String>);
 
@@ -60,6 +61,31 @@ const MAX_VALUE_BYTES: usize = 64 << 10;
 #[must_use]
 pub fn is_push(path: &str) -> bool {
     split(path).is_some()
+}
+
+/// Whether `path` is one of a gateway that wants no job: `/metrics` and everything below.
+#[must_use]
+pub fn is_jobless_push(path: &str) -> bool {
+    let path = path.trim_start_matches('/');
+    path == "metrics" || path.starts_with("metrics/")
+}
+
+/// The group that `path` names where no job is wanted: `/metrics` the one without labels, `/metrics/a/1` the one of
+/// `a="1"`. A path with a job is read as [`grouping`] reads it.
+///
+/// # Errors
+///
+/// It names none; see [`PathError`].
+pub fn jobless_grouping(path: &str, options: Options) -> Result<Grouping, PathError> {
+    if is_push(path) {
+        return grouping(path, options);
+    }
+    let rest = path.trim_start_matches('/').trim_start_matches("metrics").trim_matches('/');
+    if !escapes_are_sound(rest) {
+        return Err(PathError::Escape);
+    }
+    let segments: Vec<&str> = rest.split('/').filter(|_| !rest.is_empty()).collect();
+    labels_of(&segments, options).map(Grouping)
 }
 
 /// The group that `path` names (as it came, without the query).
@@ -317,7 +343,12 @@ impl Grouping {
         }
     }
 
-    /// The job.
+    /// Takes off the label `name`.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// The job; empty if there is none.
     #[must_use]
     pub fn job(&self) -> &str {
         self.get("job").unwrap_or_default()
@@ -332,5 +363,37 @@ impl Grouping {
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_without_a_job() {
+        let check = |path: &str, expected: Result<&str, PathError>| {
+            assert!(is_jobless_push(path), "{path}");
+            let labels = jobless_grouping(path, Options::default()).map(|it| {
+                it.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+            });
+            assert_eq!(labels.map(|it| it.join(",")), expected.map(str::to_owned), "{path}");
+        };
+        check("/metrics", Ok(""));
+        check("/metrics/", Ok(""));
+        check("/metrics/b/2/a/1", Ok("a=1,b=2"));
+        check("/metrics/a/1/", Ok("a=1"));
+        check("/metrics/a/x%2Fy", Ok("a=x/y"));
+        check("/metrics/a@base64/eA", Ok("a=x"));
+        check("/metrics/job/j/a/1", Ok("a=1,job=j"));
+        check("/metrics/a/1/job/j", Ok("a=1,job=j"));
+        check("/metrics/job@base64/ag", Ok("job=j"));
+        check("/metrics/job/", Err(PathError::NoJob));
+        check("/metrics/a", Err(PathError::Odd("\"/a\"".to_owned())));
+        check("/metrics/__a/1", Err(PathError::Name("\"__a\"".to_owned())));
+        check("/metrics/a/%zz", Err(PathError::Escape));
+        for other in ["/metric", "/metricsx", "/", "/api/metrics"] {
+            assert!(!is_jobless_push(other), "{other}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing is allocated for what is announced, only for what is there; every element is counted.
 
-use super::family::{Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Value};
+use super::family::{
+    Bucket, Exemplar, Family, Histogram, Metric, Native, Summary, Timestamp, Value,
+};
 use super::path::quote;
 use super::wire::{Field, Wire, WireError, unzigzag};
 use super::{BodyError, Limits};
@@ -349,7 +351,7 @@ impl Raw {
     fn of(self, kind: Kind) -> Metric {
         let Self { labels, values, timestamp_ms } = self;
         let mut res = Metric::new(labels, Value::Mismatch);
-        res.timestamp_ms = timestamp_ms;
+        res.timestamp = timestamp_ms.map(|millis| Timestamp { millis, line: None });
         let (value, created_ms) = match kind {
             Kind::Counter => match values.counter {
                 Some(it) => {

@@ -131,7 +131,7 @@ fn show_family(family: &Family) -> String {
     for it in metrics {
         let labels: Vec<_> = it.labels.iter().map(|(a, b)| format!("{a}={b}")).collect();
         res += &format!(" {{{}}} {:?}", labels.join(","), it.value);
-        res += &it.timestamp_ms.map(|it| format!(" @{it}")).unwrap_or_default();
+        res += &it.timestamp.map(|it| format!(" @{}", it.millis)).unwrap_or_default();
     }
     res + "\n"
 }

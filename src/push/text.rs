@@ -1,7 +1,7 @@
 //! Text 0.0.4 as the Pushgateway reads it, and refuses it.
 
 use super::cursor::{Cursor, Fail, Res, malformed};
-use super::family::{Bucket, Family, Histogram, Metric, Summary, Value};
+use super::family::{Bucket, Family, Histogram, Metric, Summary, Timestamp, Value};
 use super::path::{quote, quote_byte};
 use super::{BodyError, Limits};
 use crate::exposition::Kind;
@@ -227,10 +227,11 @@ impl Parser<'_> {
         }
         self.cursor.blanks();
         let token = self.cursor.token()?;
-        let Some(time) = str::from_utf8(token).ok().and_then(|it| it.parse().ok()) else {
+        let line = self.cursor.line;
+        let Some(millis) = str::from_utf8(token).ok().and_then(|it| it.parse().ok()) else {
             return malformed(format!("expected integer as timestamp, got {}", quote(token)));
         };
-        metric.timestamp_ms = Some(time);
+        metric.timestamp = Some(Timestamp { millis, line: Some(line) });
         let rest = self.cursor.rest_of_line()?;
         if rest.is_empty() {
             return Ok(());

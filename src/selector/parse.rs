@@ -6,15 +6,20 @@ use super::{Comparison, Glob, Matcher, Pattern, Selector, Test};
 /// The longest selector, in bytes: it is text that a person writes.
 const MAX_BYTES: usize = 16 << 10;
 
-pub(super) fn selector(text: &str) -> Result<Selector, SyntaxError> {
+pub(super) fn check_length(text: &str) -> Result<(), SyntaxError> {
     if text.len() > MAX_BYTES {
         return Err(SyntaxError::new(text, 0, format!("a selector has at most {MAX_BYTES} bytes")));
     }
+    Ok(())
+}
+
+pub(super) fn selector(text: &str) -> Result<Selector, SyntaxError> {
+    check_length(text)?;
     let mut cursor = Cursor::new(text);
     cursor.skip_space();
     let type_glob = type_glob(&mut cursor)?;
     cursor.skip_space();
-    let matchers = if cursor.eat("{") { matchers(&mut cursor)? } else { Vec::new() };
+    let matchers = if cursor.eat("{") { list(&mut cursor, matcher)? } else { Vec::new() };
     cursor.skip_space();
     if !cursor.is_done() {
         return Err(cursor.error("expected `{` or the end"));
@@ -41,14 +46,18 @@ fn type_glob(cursor: &mut Cursor<'_>) -> Result<Glob, SyntaxError> {
     })
 }
 
-fn matchers(cursor: &mut Cursor<'_>) -> Result<Vec<Matcher>, SyntaxError> {
+/// What stands between braces, separated by commas. The first brace is behind the cursor.
+pub(super) fn list<T>(
+    cursor: &mut Cursor<'_>,
+    item: fn(&mut Cursor<'_>) -> Result<T, SyntaxError>,
+) -> Result<Vec<T>, SyntaxError> {
     let mut res = Vec::new();
     loop {
         cursor.skip_space();
         if cursor.eat("}") {
             return Ok(res);
         }
-        res.push(matcher(cursor)?);
+        res.push(item(cursor)?);
         cursor.skip_space();
         if !cursor.eat(",") {
             cursor.expect("}").map_err(|it| cursor.error_at(it.offset, "expected `,` or `}`"))?;
@@ -60,12 +69,17 @@ fn matchers(cursor: &mut Cursor<'_>) -> Result<Vec<Matcher>, SyntaxError> {
 fn matcher(cursor: &mut Cursor<'_>) -> Result<Matcher, SyntaxError> {
     let path = cursor.path(true)?;
     cursor.skip_space();
+    Ok(Matcher { path, test: test(cursor)? })
+}
+
+/// An operator and what it compares with.
+pub(super) fn test(cursor: &mut Cursor<'_>) -> Result<Test, SyntaxError> {
     let at = cursor.at();
     let op = operator(cursor)?;
     cursor.skip_space();
     let is_text = matches!(cursor.peek(), Some('"' | '\'' | '`'));
     let value_at = cursor.at();
-    let test = match op {
+    Ok(match op {
         Op::Regex { negated } => {
             let text = cursor.quoted()?;
             let pattern = Pattern::new(&text).map_err(|it| cursor.error_at(value_at, it))?;
@@ -81,8 +95,7 @@ fn matcher(cursor: &mut Cursor<'_>) -> Result<Matcher, SyntaxError> {
             return Err(cursor.error_at(at, "`<` and `>` compare numbers: leave the quotes out"));
         }
         Op::Compare(comparison) => Test::Number { comparison, number: cursor.number()? },
-    };
-    Ok(Matcher { path, test })
+    })
 }
 
 enum Op {

@@ -167,7 +167,7 @@ fn ndjson_plain_gzip_and_zstd() {
         let answer = client.request("POST", "/api/v1/events", &headers, &body).expect(202).json();
         assert_eq!(answer["accepted"], 500, "{encoding}: {answer}");
     }
-    let headers = [("content-type", NDJSON), ("content-encoding", "br")];
+    let headers = [("content-type", NDJSON), ("content-encoding", "compress")];
     client.request("POST", "/api/v1/events", &headers, b"x").expect(415);
     let headers = [("content-type", NDJSON), ("content-encoding", "gzip")];
     client.request("POST", "/api/v1/events", &headers, b"not gzip").expect(400);

@@ -2,6 +2,10 @@
 
 mod clients;
 mod conformance;
+mod expiry;
+mod groups;
 mod kill;
 mod real;
+mod rivals;
+mod sums;
 mod surface;

@@ -210,6 +210,8 @@ async fn put(target: &Client, group: &Taken) -> Result<(), Error> {
         .request(Method::PUT, &push::path(job, &others))
         .header(header::CONTENT_TYPE, kind)
         .header("x-observatory-push-time", time.to_string())
+        // An import that is repeated must not add up, whatever the jobs' settings are.
+        .header("x-observatory-mode", "replace")
         .body(group.body.clone());
     target.bytes(request).await.map(|_| ())
 }

@@ -68,7 +68,7 @@ fn families(step: &Step) -> Vec<Family> {
                 }),
                 _ => push::Value::Number(f64::from(*value)),
             },
-            timestamp_ms: None,
+            timestamp: None,
             created_ms: None,
             exemplar: None,
         };
@@ -219,7 +219,7 @@ proptest! {
     /// Without a check too the page is valid, and two readers see the same.
     #[test]
     fn without_a_check_the_page_is_valid(steps in prop::collection::vec(step(), 1..30)) {
-        let mut world = World::with(Config { check: false });
+        let mut world = World::with(Config { check: false, ..Config::default() });
         for step in &steps {
             let _ = apply(&mut world, step);
             assert_valid(&world.groups.view());

@@ -4,7 +4,7 @@ use super::*;
 use crate::exposition::{Escaping, FormatKind};
 
 fn unchecked() -> World {
-    World::with(Config { check: false })
+    World::with(Config { check: false, ..Config::default() })
 }
 
 #[test]

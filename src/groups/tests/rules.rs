@@ -56,7 +56,10 @@ fn times_are_those_of_the_last_push_and_the_last_rejection() {
     world.put("job/j", "m 1\n").unwrap();
     assert_eq!(world.value("push_time_seconds{instance=\"\",job=\"j\"}"), Some(1001.0));
     assert_eq!(world.value("push_failure_time_seconds{"), Some(0.0));
-    assert_rejected(world.put("job/j", "m 1 1\n"), "pushed metrics must not have timestamps");
+    assert_rejected(
+        world.put("job/j", "a 1\n# x\nm 1 1\n"),
+        "pushed metrics must not have timestamps: \"m\" has one in line 3",
+    );
     assert_eq!(world.samples(), ["m{instance=\"\",job=\"j\"} 1"]);
     assert_eq!(world.value("push_time_seconds{"), Some(1001.0));
     assert_eq!(world.value("push_failure_time_seconds{"), Some(1002.0));
@@ -188,7 +191,7 @@ fn improper_labels_and_values_are_rejected() {
     let metric = |labels: &[(&str, &str)], value| push::Metric {
         labels: labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
         value,
-        timestamp_ms: None,
+        timestamp: None,
         created_ms: None,
         exemplar: None,
     };

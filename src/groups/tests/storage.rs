@@ -69,7 +69,9 @@ fn a_damaged_group_is_refused_and_named() {
         let mut damaged = value.clone();
         damaged[at] ^= 1;
         world.table.put(&key, &damaged).unwrap();
-        let error = Groups::load(&world.table, Config::default(), (1, 2)).unwrap_err().to_string();
+        let error = Groups::load(&world.table, Config::default(), (1, 2), Time::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("{instance=\"i\",job=\"j\"} is damaged"), "{error}");
     }
     world.store.flush().unwrap();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::exposition::negotiate;
+use crate::groups::Op;
 use crate::metrics::Audience;
 use crate::pipeline::{Config, ScrapeFormat};
 use crate::push;
@@ -209,7 +210,7 @@ impl Side {
             received: Time::from_millis(1),
             size: 0,
             reply: oneshot::channel().0,
-            _place: Place { queued: Arc::clone(&queued), bytes: 0 },
+            _place: Some(Place { queued: Arc::clone(&queued), bytes: 0 }),
         };
         let what = what.into_iter().map(pushing).collect();
         self.pushes.apply(&Arc::new(RuleSet::builtin()), what, &mut self.journal)

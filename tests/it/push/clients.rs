@@ -60,6 +60,42 @@ fn the_node_client_pushes() {
 }
 
 #[test]
+fn the_ruby_client_pushes() {
+    let Some(ruby) = tools::ruby_client() else { return };
+    let server = server();
+    let url = format!("http://user:{TOKEN}@{}", server.addr);
+    run(Command::new(ruby).arg(script("clients.rb")).arg(&url));
+    server.wait_for("extra{instance=\"\",job=\"ruby\"}", 2.0);
+    let page = server.metrics();
+    page.check("last_success{instance=\"\",job=\"ruby\"}", 1.0);
+    page.check("rows_total{instance=\"\",job=\"ruby\",table=\"a \\\"b\\\"\\n\"}", 3.0);
+    page.check("extra{instance=\"i\",job=\"a b\"}", 2.0);
+    assert_eq!(page.get("last_success{instance=\"i\",job=\"a b\"}"), None);
+    assert_eq!(page.get("push_time_seconds{instance=\"\",job=\"gone\"}"), None);
+}
+
+#[test]
+fn the_cpp_client_pushes() {
+    let Some(compiler) = tools::cpp_client() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("clients");
+    let mut build = Command::new(compiler);
+    build.arg("-std=c++17").arg(script("clients.cpp")).arg("-o").arg(&program);
+    run(build.args(["-lprometheus-cpp-push", "-lprometheus-cpp-core"]));
+    let server = server();
+    let (host, port) = (server.addr.ip().to_string(), server.addr.port().to_string());
+    run(Command::new(program).args([&host, &port, TOKEN]));
+    let group = "instance=\"\",job=\"cpp\"";
+    server.wait_for(&format!("extra{{{group},region=\"eu\"}}"), 2.0);
+    let page = server.metrics();
+    page.check(&format!("last_success{{{group},region=\"eu\"}}"), 1.0);
+    let table = "table=\"a \\\"b\\\"\\n\"";
+    page.check(&format!("rows_total{{{group},region=\"eu\",{table}}}"), 3.0);
+    page.check(&format!("took_seconds_bucket{{{group},le=\"5\",region=\"eu\"}}"), 1.0);
+    assert_eq!(page.get("push_time_seconds{instance=\"\",job=\"gone\"}"), None);
+}
+
+#[test]
 fn curl_pushes() {
     let server = server();
     let url = format!("http://{}/metrics/job/backup/instance/db", server.addr);

@@ -1,7 +1,10 @@
 //! The programs that tests run beside the server.
 
 use super::prometheus::Peer;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The Prometheus server of `peer`, or `None` after saying that the test is skipped.
 pub(crate) fn prometheus(peer: Peer) -> Option<PathBuf> {
@@ -23,6 +26,27 @@ pub(crate) fn prom_client() -> Option<(PathBuf, PathBuf)> {
     let modules = existing_dir(root().join(".npm-test/node_modules/prom-client"));
     let found = on_path("node").zip(modules);
     required("node with prom-client (scripts/test.sh sets it up)", found)
+}
+
+/// A Ruby that has a client that pushes, or `None` after saying that the test is skipped.
+pub(crate) fn ruby_client() -> Option<PathBuf> {
+    let has = |it: &PathBuf| succeeds(it, &["-e", "require 'prometheus/client/push'"]);
+    required(
+        "ruby with prometheus/client (scripts/test.sh sets it up)",
+        on_path("ruby").filter(has),
+    )
+}
+
+/// A compiler that has prometheus-cpp, or `None` after saying that the test is skipped.
+pub(crate) fn cpp_client() -> Option<PathBuf> {
+    let header = ["-E", "-x", "c++", "-include", "prometheus/gateway.h", "/dev/null"];
+    let found = on_path("g++").filter(|it| succeeds(it, &header));
+    required("g++ with prometheus-cpp (scripts/test.sh sets it up)", found)
+}
+
+fn succeeds(program: &Path, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|it| it.status.success())
 }
 
 /// A Python that has the official parsers, or `None` after saying that the test is skipped.
