@@ -1,6 +1,7 @@
 /** Counts and figures of the server's summaries as lines over time. */
 
 import type { SummaryGroup } from '../api/types';
+import { groupBy } from './group';
 import { parse } from './time';
 
 /** The starts of all intervals between two times, aligned as the server aligns them. */
@@ -17,13 +18,7 @@ export function line<N>(
   value: (groups: readonly SummaryGroup[]) => number,
   none: N,
 ): (number | N)[] {
-  const byStart = new Map<number, SummaryGroup[]>();
-  for (const it of groups) {
-    const start = parse(it.start);
-    const same = byStart.get(start);
-    if (same) same.push(it);
-    else byStart.set(start, [it]);
-  }
+  const byStart = groupBy(groups, (it) => parse(it.start));
   return times.map((it) => {
     const found = byStart.get(it);
     return found ? value(found) : none;
