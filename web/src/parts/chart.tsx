@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { value as plain } from '../lib/number';
+import { dateAndTime, timeOfDay } from '../lib/time';
 import { colours } from '../state/theme';
 
 export interface Series {
@@ -53,18 +54,19 @@ export function Chart(props: ChartProps) {
         legend: { show: true, live: true },
         scales: { x: { range: (_, min, max) => [...(ends.current ?? [min, max])] as [number, number] }, y: { range: (_, min, max) => yRange(min, max) } },
         axes: [
-          { ...axis, space: 70 },
+          { ...axis, space: 80, size: 30, values: (_, ticks) => ticks.map((it, index) => tick(it, ticks[index - 1])) },
           { ...axis, size: 52, space: 34, values: (_, ticks) => ticks.map((it) => format(it)) },
         ],
         ms: 1,
         series: [
-          { value: (_, it) => (it === null || it === undefined ? '' : new Date(it).toLocaleTimeString()) },
+          { label: 'at', value: (_, it) => (it === null || it === undefined ? '' : dateAndTime(it)) },
           ...series.map((it) => ({
             label: it.label,
             stroke: colour(it.colour),
             fill: series.length === 1 || bars ? `${colour(it.colour)}${bars ? 'b0' : '22'}` : undefined,
             width: bars ? 0 : 1.75,
-            points: { show: times.length === 1 },
+            // What has no neighbours is no line.
+            points: { show: bars ? false : (_: uPlot, at: number) => (series[at - 1]?.values.filter((v) => v !== null).length ?? 0) < 30, size: 5 },
             spanGaps: true,
             paths: bars ? uPlot.paths.bars?.({ size: [0.82, 40, 1], align: 1 }) : uPlot.paths.linear?.(),
             value: (_: uPlot, it: number | null) => (it === null || it === undefined ? '–' : format(it)),
@@ -91,6 +93,13 @@ export function Chart(props: ChartProps) {
   }, [times, series]);
 
   return <div class="chart" ref={box} role="img" aria-label={label} style={{ minHeight: `${height + 28}px` }} />;
+}
+
+/** The time of day, and the date where another day begins. */
+function tick(at: number, before: number | undefined): string {
+  const [day, text] = [dateAndTime(at).slice(5, 10), timeOfDay(at).slice(0, 5)];
+  const sameDay = before === undefined ? text !== '00:00' : dateAndTime(before).slice(5, 10) === day;
+  return sameDay ? text : day;
 }
 
 function data(times: readonly number[], series: readonly Series[]): uPlot.AlignedData {
