@@ -66,7 +66,7 @@ export function Chart(props: ChartProps) {
             fill: series.length === 1 || bars ? `${colour(it.colour)}${bars ? 'b0' : '22'}` : undefined,
             width: bars ? 0 : 1.75,
             // What has no neighbours is no line.
-            points: { show: bars ? false : (_: uPlot, at: number) => (series[at - 1]?.values.filter((v) => v !== null).length ?? 0) < 30, size: 5 },
+            points: { show: bars ? false : (it: uPlot, at: number) => [...(it.data[at] ?? [])].filter((value) => value !== null).length < 20, size: 5 },
             spanGaps: true,
             paths: bars ? uPlot.paths.bars?.({ size: [0.82, 40, 1], align: 1 }) : uPlot.paths.linear?.(),
             value: (_: uPlot, it: number | null) => (it === null || it === undefined ? '–' : format(it)),

@@ -34,7 +34,7 @@ export const restarted = signal(0);
 
 const runs = new Runs();
 const agents = new Agents();
-/** Events that came while the page was open, per second of their arrival here. */
+/** The newest events of all. */
 export const newest = new Ring<Event>(2000);
 
 const shown = computed(() => arrived.value + restarted.value);
@@ -133,9 +133,11 @@ async function load(sequence: number): Promise<void> {
   waiting ??= [];
   try {
     const before = sequence + 1 < Number.MAX_SAFE_INTEGER ? { before: sequence + 1 } : {};
-    const [past, ofRuns, ofAgents] = await Promise.all([
+    const [past, ofRuns, registered, ofAgents] = await Promise.all([
       get<EventPage>('api/v1/events', { limit: 200, ...before }),
       get<EventPage>('api/v1/events', { type: RUN_TYPES, limit: HISTORY, ...before }),
+      // Agents say what they are when they come, which may be long ago.
+      get<EventPage>('api/v1/events', { type: 'agent_registered', limit: HISTORY / 2, ...before }),
       get<EventPage>('api/v1/events', { match: 'agent_*', limit: HISTORY, ...before }),
     ]);
     if (!waiting) return;
@@ -143,7 +145,9 @@ async function load(sequence: number): Promise<void> {
     agents.clear();
     newest.clear();
     for (const it of [...ofRuns.events].reverse()) runs.take(it);
-    for (const it of [...ofAgents.events].reverse()) agents.take(it);
+    const oldest = ofAgents.events.at(-1)?.sequence ?? 0;
+    const earlier = registered.events.filter((it) => it.sequence < oldest);
+    for (const it of [...ofAgents.events, ...earlier].reverse()) agents.take(it);
     for (const it of [...past.events].reverse()) newest.push(it);
     trouble.value = '';
     ready.value = true;

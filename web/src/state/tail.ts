@@ -24,7 +24,8 @@ const PAGE = 200;
 const LIVE_ROWS = 5000;
 /** So many rows can be looked at by scrolling. */
 export const MOST_ROWS = 20_000;
-const SHOW_MS = 200;
+/** The first event is shown at once; in a crowd, drawing is not more frequent than this. */
+const SHOW_MS = 120;
 
 export class Tail {
   readonly rows = signal<readonly Event[]>([]);
@@ -38,6 +39,7 @@ export class Tail {
   #held = false;
   #begun = false;
   #pending = new Ring<Event>(LIVE_ROWS);
+  #shownAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #abort = new AbortController();
   #stop = () => {};
@@ -117,11 +119,15 @@ export class Tail {
 
   #take(event: Event): void {
     this.#pending.push(event);
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      if (this.#held) this.fresh.value = this.#pending.pushed;
-      else this.#show();
-    }, SHOW_MS);
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#shownAt = performance.now();
+        if (this.#held) this.fresh.value = this.#pending.pushed;
+        else this.#show();
+      },
+      Math.max(0, this.#shownAt + SHOW_MS - performance.now()),
+    );
   }
 
   #show(): void {
