@@ -1,6 +1,5 @@
 /** Events: as they come, or back from a time on. */
 
-import { useComputed } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Event } from '../api/types';
 import { ask, origin, send } from '../lib/curl';
@@ -27,7 +26,7 @@ export function EventsPage() {
   useEffect(() => tail.hold(held), [tail, held]);
 
   const rows = tail.rows.value;
-  const at = useComputed(() => tail.rows.value.findIndex((it) => it.sequence === selected)).value;
+  const at = rows.findIndex((it) => it.sequence === selected);
   const choose = (event: Event | undefined) => {
     if (!event) return;
     setSelected(event.sequence);

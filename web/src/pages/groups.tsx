@@ -103,48 +103,43 @@ function GroupView({ group, expiresAt, onDelete }: { group: Group; expiresAt: nu
   const [open, setOpen] = useState(false);
   const series = group.families.reduce((sum, it) => sum + it.metrics.length, 0);
   return (
-    <details class="group" open={open} onToggle={(it) => setOpen(it.currentTarget.open)}>
-      <summary>
-        <Mark state={group.lastSuccessful ? 'success' : 'failure'} label={group.lastSuccessful ? 'last push taken' : 'last push rejected'} />
-        <span class="labels">
-          {labelsOf(group).map(([name, value]) => (
-            <span key={name} class={`label ${name === 'job' ? 'job' : ''}`}>{`${name}="${value}"`}</span>
-          ))}
-        </span>
-        <span class="facts">
-          <span>{count(series)} series</span>
-          <span>
-            pushed <Ago at={group.pushedAt} />
+    <div class="group">
+      <details open={open} onToggle={(it) => setOpen(it.currentTarget.open)}>
+        <summary>
+          <Mark state={group.lastSuccessful ? 'success' : 'failure'} label={group.lastSuccessful ? 'last push taken' : 'last push rejected'} />
+          <span class="labels">
+            {labelsOf(group).map(([name, value]) => (
+              <span key={name} class={`label ${name === 'job' ? 'job' : ''}`}>{`${name}="${value}"`}</span>
+            ))}
           </span>
-          {!group.lastSuccessful && (
+          <span class="facts">
+            <span>{count(series)} series</span>
             <span>
-              rejected <Ago at={group.failedAt} />
+              pushed <Ago at={group.pushedAt} />
             </span>
-          )}
-          {expiresAt > 0 && <span>{expiresAt > now.value ? `expires in ${elapsed(expiresAt - now.value)}` : 'expired'}</span>}
-        </span>
-        {mayIngest.value && (
-          <button
-            type="button"
-            class="small danger"
-            onClick={(it) => {
-              it.preventDefault();
-              onDelete();
-            }}
-          >
-            Delete
-          </button>
+            {!group.lastSuccessful && (
+              <span>
+                rejected <Ago at={group.failedAt} />
+              </span>
+            )}
+            {expiresAt > 0 && <span>{expiresAt > now.value ? `expires in ${elapsed(expiresAt - now.value)}` : 'expired'}</span>}
+          </span>
+        </summary>
+        {open && (
+          <div class="body">
+            {group.families.length === 0 && <p class="dim">It has no metrics.</p>}
+            {group.families.map((it) => (
+              <FamilyView key={it.name} family={it} group={group} />
+            ))}
+          </div>
         )}
-      </summary>
-      {open && (
-        <div class="body">
-          {group.families.length === 0 && <p class="dim">It has no metrics.</p>}
-          {group.families.map((it) => (
-            <FamilyView key={it.name} family={it} group={group} />
-          ))}
-        </div>
+      </details>
+      {mayIngest.value && (
+        <button type="button" class="small danger" onClick={onDelete}>
+          Delete
+        </button>
       )}
-    </details>
+    </div>
   );
 }
 

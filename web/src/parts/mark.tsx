@@ -18,9 +18,11 @@ const SHAPES = {
 
 export type State = keyof typeof SHAPES;
 
-export function Mark({ state, label }: { state: State; label?: string }) {
+/** With an empty label it is an ornament beside the word. */
+export function Mark({ state, label = state }: { state: State; label?: string }) {
+  const meaning = label ? ({ role: 'img', 'aria-label': label } as const) : ({ 'aria-hidden': true } as const);
   return (
-    <svg class={`mark ${state}`} viewBox="0 0 16 16" role="img" aria-label={label ?? state}>
+    <svg class={`mark ${state}`} viewBox="0 0 16 16" {...meaning}>
       {SHAPES[state]}
     </svg>
   );

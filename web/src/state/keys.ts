@@ -19,7 +19,8 @@ export function useKeys(keys: Keys, active = true): void {
 
 export function listenToKeys(): void {
   addEventListener('keydown', (event) => {
-    if (event.altKey || event.isComposing) return;
+    // A dialog has its keys to itself; the browser closes it with Escape.
+    if (event.altKey || event.isComposing || document.querySelector('dialog[open]')) return;
     const control = event.ctrlKey || event.metaKey;
     const name = `${control ? 'Ctrl-' : ''}${control ? event.key.toLowerCase() : event.key}`;
     if (!control && typing(event, name)) return;

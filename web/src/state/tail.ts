@@ -24,8 +24,10 @@ const PAGE = 200;
 const LIVE_ROWS = 5000;
 /** So many rows can be looked at by scrolling. */
 export const MOST_ROWS = 20_000;
-/** The first event is shown at once; in a crowd, drawing is not more frequent than this. */
-const SHOW_MS = 120;
+/** What comes alone is shown almost at once; in a crowd, drawing costs more than anybody can read. */
+const SHOW_MS = 20;
+const SHOW_CROWD_MS = 250;
+const CROWD = 50;
 
 export class Tail {
   readonly rows = signal<readonly Event[]>([]);
@@ -39,7 +41,7 @@ export class Tail {
   #held = false;
   #begun = false;
   #pending = new Ring<Event>(LIVE_ROWS);
-  #shownAt = -Infinity;
+  #showNext = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #abort = new AbortController();
   #stop = () => {};
@@ -122,11 +124,12 @@ export class Tail {
     this.#timer ??= setTimeout(
       () => {
         this.#timer = undefined;
-        this.#shownAt = performance.now();
+        const pause = this.#pending.length > CROWD ? SHOW_CROWD_MS : SHOW_MS;
+        this.#showNext = performance.now() + pause;
         if (this.#held) this.fresh.value = this.#pending.pushed;
         else this.#show();
       },
-      Math.max(0, this.#shownAt + SHOW_MS - performance.now()),
+      Math.max(0, this.#showNext - performance.now()),
     );
   }
 
