@@ -15,6 +15,8 @@ export function App() {
   const page = PAGES.find((it) => it.name === route.value.page) ?? PAGES[0]!;
   useEffect(() => {
     document.title = `${page.title} · Observatory`;
+    // Narrow screens show a part of the navigation.
+    document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [page]);
   useKeys({
     '?': () => (helpOpen.value = true),

@@ -38,8 +38,8 @@ export interface Clock {
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** Three heartbeats of the server by default, and some. */
-const SILENCE_MS = 60_000;
+/** How often somebody looks whether anything was heard since: two heartbeats of the server by default. */
+const LOOK_MS = 30_000;
 
 const browserClock: Clock = {
   later(ms, then) {
@@ -56,6 +56,7 @@ export class Stream {
   #attempts = 0;
   #stopTimer = () => {};
   #stopWatch = () => {};
+  #heard = false;
   #closed = false;
 
   constructor(
@@ -94,7 +95,7 @@ export class Stream {
     const on = (name: string, then: (data: never) => void) =>
       source.addEventListener(name, ({ data }) => {
         if (this.#source !== source) return;
-        this.#watch();
+        this.#heard = true;
         then((data ? JSON.parse(data) : undefined) as never);
       });
     on('hello', (it: { sequence: number; newest: number; version: string }) => {
@@ -127,8 +128,8 @@ export class Stream {
   }
 
   #watch(): void {
-    this.#stopWatch();
-    this.#stopWatch = this.clock.later(SILENCE_MS, () => this.#retry());
+    this.#heard = false;
+    this.#stopWatch = this.clock.later(LOOK_MS, () => (this.#heard ? this.#watch() : this.#retry()));
   }
 
   #retry(): void {

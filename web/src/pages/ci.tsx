@@ -84,7 +84,7 @@ export function CiPage() {
             <Figure label="Success" value={percent(good, good + failed)} note={trend ? `${count(failed)} failed` : ''} />
             <Figure label="Median time" value={trend ? duration(trend.p50) : '–'} note={`95 %: ${trend ? duration(trend.p95) : '–'}`} />
           </dl>
-          <Card title="Last builds" aside={<span class="dim">as high as they took long, the newest on the right</span>}>
+          <Card title="Last builds" aside={<span class="dim aside">as high as they took long, the newest on the right</span>}>
             <Strip runs={(builds ?? []).slice(0, STRIP).reverse()} />
           </Card>
           <div class="grid">

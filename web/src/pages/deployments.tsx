@@ -140,7 +140,7 @@ function Recent({ runs }: { runs: readonly Run[] }) {
   const ended = runs.filter((it) => it.state !== 'running');
   return (
     <>
-      <Card title="Last deployments" aside={<span class="dim">as high as they took long, the newest on the right</span>}>
+      <Card title="Last deployments" aside={<span class="dim aside">as high as they took long, the newest on the right</span>}>
         <Strip runs={ended.slice(0, STRIP).reverse()} />
       </Card>
       <Card title="Newest">
