@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measures the server against the limit servers of bench/limits: both sides interleaved in one run, medians.
 
-usage: bench/run.py ingest|batch|scrape|idle|push|all [--rounds 3] [--seconds 4] [--series 1000000]
-                    [--groups 1,1000,10000] [--pushed-series 100000] [--connections 20] [--no-unchecked]
+usage: bench/run.py ingest|batch|scrape|idle|push|stream|all [--rounds 3] [--seconds 4] [--series 1000000]
+                    [--groups 1,1000,10000] [--pushed-series 100000] [--connections 20] [--no-unchecked] [--clients 1000]
 
 Only the ratio counts: machines drift. Server CPU is user + system time from /proc, divided by the requests that the
 load generator counted. Prints Markdown tables ready for docs/performance.md and writes bench/out/<what>.json.
@@ -368,7 +368,51 @@ def push(options, scratch):
     return gateways.measure(options, scratch)
 
 
-BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle, "push": push}
+def watch(options, scratch, clients, rate):
+    """Rounds of `rate` events per second that `clients` streams see: latency, and memory beyond an idle server's."""
+    env = {"OBSERVATORY_STREAM_MAX": "10000", "OBSERVATORY_STREAM_MAX_PER_CLIENT": "10000"}
+    rounds = []
+    for at in range(options.rounds):
+        with observatory(scratch / f"stream-{clients}-{at}", env) as ours:
+            # The pages and caches that ingest needs by itself are none of the streams'.
+            fill_live(ours.port, rate)
+            before = ours.rss_bytes()
+            command = [LIMITS, "watch", str(ours.port), str(clients), str(rate), str(options.seconds)]
+            load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            most, cpu = before, ours.cpu_seconds()
+            while load.poll() is None:
+                most = max(most, ours.rss_bytes())
+                time.sleep(0.1)
+            if load.returncode:
+                sys.exit("the load ended early")
+            result = json.loads(load.stdout.read())
+            result["cpu_s"] = ours.cpu_seconds() - cpu
+            result["more_mb"] = (most - before) / 1e6
+            if result["missing"]:
+                sys.exit(f"{result['missing']} of {clients * result['events']} frames did not come")
+            rounds.append(result)
+    return rounds
+
+
+def fill_live(port, events):
+    lines = "\n".join(json.dumps(event(it)) for it in range(events))
+    if post(port, "/api/v1/events", "application/x-ndjson", lines.encode())[0] != 202:
+        sys.exit("loading failed")
+
+
+def stream(options, scratch):
+    """From the request that posts an event to the frame that shows it, and what many streams cost."""
+    results = {
+        f"{clients} clients, {rate} events/s": watch(options, scratch, clients, rate)
+        for clients, rate in ((10, 1000), (options.clients, 200))
+    }
+    print(f"### Live streams ({options.seconds} s, the clients on the same machine)\n")
+    table(results, [("p99 ms", "p99_ms", decimals), ("p50 ms", "p50_ms", decimals), ("max ms", "max_ms", decimals),
+                    ("MB more", "more_mb", decimals), ("server CPU s", "cpu_s", decimals)], next(iter(results)))
+    return results
+
+
+BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle, "push": push, "stream": stream}
 
 
 def numbers(text):
@@ -392,6 +436,7 @@ def main():
     parser.add_argument("--connections", type=int, default=20, help="connections that push (default 20)")
     parser.add_argument("--unchecked", action=argparse.BooleanOptionalAction, default=True,
                         help="whether Pushgateways without their check are measured too")
+    parser.add_argument("--clients", type=int, default=1000, help="clients of the larger stream (default 1000)")
     options = parser.parse_args()
     for binary in (OBSERVATORY,) if options.what == "push" else (OBSERVATORY, LIMITS):
         if not Path(binary).exists():

@@ -58,11 +58,11 @@ install_peers() {
 
 # The official Python parser is the oracle for what the exposition writes.
 install_python() {
-  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy' 2>/dev/null; then
+  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy, websockets, sseclient' 2>/dev/null; then
     say "python oracle in .venv-test"
     { python3 -m venv "$venv" &&
       "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements-test.txt; } ||
-      { missing "prometheus_client and protobuf for python3"; return; }
+      { missing "what scripts/requirements-test.txt lists for python3"; return; }
   fi
   export OBSERVATORY_TEST_PYTHON=$venv/bin/python
 }

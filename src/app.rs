@@ -133,6 +133,7 @@ impl App {
             config: self.http.clone(),
             stopping: stopping.clone(),
             quit: quit.clone(),
+            tasks: tasks.clone(),
         });
         let server = http::Server::new(surface, &self.http, self.metrics);
         for listener in listeners {

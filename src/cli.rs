@@ -22,6 +22,7 @@ mod serve;
 mod session;
 mod settings;
 mod spool;
+mod tail;
 mod token;
 mod verify;
 
@@ -60,6 +61,8 @@ enum Command {
     Demo(demo::Args),
     /// Ask a server for events
     Query(query::Args),
+    /// Watch events as they come
+    Tail(tail::Args),
     /// Take a backup of a running server
     Backup(backup::Take),
     /// Make a data directory from a backup
@@ -121,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Push(args) => push::run(&args, session),
         Command::Demo(args) => demo::run(&args, session),
         Command::Query(args) => query::run(&args, session),
+        Command::Tail(args) => tail::run(&args, session),
         Command::Backup(args) => backup::take(&args, session),
         Command::Restore(args) => backup::restore(&args, session),
         Command::Export(command) => export::run(&command, session),

@@ -12,6 +12,7 @@ mod pushgateway;
 mod retention;
 mod settings;
 mod show;
+mod stream;
 mod suggest;
 mod units;
 mod value;
@@ -25,5 +26,6 @@ pub use settings::{
     Shutdown, Size, Snapshot, Store, Token,
 };
 pub use show::show;
+pub use stream::{Origins, Stream};
 pub use units::duration as parse_duration;
 pub use value::split_role;

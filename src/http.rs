@@ -29,7 +29,9 @@ mod routes;
 mod rules;
 mod serve;
 mod services;
+mod session;
 mod status;
+mod stream;
 mod summary;
 mod tokens;
 mod ui;
@@ -38,6 +40,7 @@ pub use endpoint::Surface;
 pub use instruments::Metrics;
 pub use routes::{RouteInfo, route_infos};
 pub use serve::Server;
+pub use stream::Config as StreamConfig;
 
 use crate::pipeline::Pipeline;
 use crate::services::Services;
@@ -45,7 +48,7 @@ use crate::sources;
 use crate::tokens::Tokens;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The bounds of the HTTP surface.
 #[derive(Clone, Debug)]
@@ -76,6 +79,13 @@ pub struct Config {
     pub events: sources::Limits,
     /// Whether `/metrics` needs a token with the role `read`. Default no.
     pub metrics_auth: bool,
+    /// How long a browser is let in after it has shown a token. Default 12 h.
+    pub session: Duration,
+    /// Pages of other sites that may open web sockets and use the session of a browser, as `https://HOST[:PORT]`.
+    /// Default none.
+    pub allowed_origins: Vec<String>,
+    /// How streams behave.
+    pub streams: StreamConfig,
     /// What is of the Pushgateway.
     pub push: Push,
     /// The settings that `/api/v1/status` shows, by name. Never secrets. Default none.
@@ -135,6 +145,8 @@ pub struct Parts {
     pub stopping: CancellationToken,
     /// Cancelled here when a client may and does ask the server to stop.
     pub quit: CancellationToken,
+    /// What a drain waits for.
+    pub tasks: TaskTracker,
 }
 
 /// What handlers share.
@@ -144,6 +156,7 @@ struct State {
     gate: gate::Gate,
     config: Config,
     bodies: Arc<body::Budget>,
+    streams: stream::Streams,
     /// The places of exports.
     exports: Arc<tokio::sync::Semaphore>,
     /// The turns of summaries that read events.
@@ -156,8 +169,10 @@ struct State {
 
 /// All routes and their aliases.
 pub fn surface(parts: Parts) -> Surface {
-    let Parts { pipeline, tokens, services, metrics, config, stopping, quit } = parts;
+    let Parts { pipeline, tokens, services, metrics, config, stopping, quit, tasks } = parts;
+    let ends = (stopping.clone(), tasks);
     let state = State {
+        streams: stream::Streams::new(&pipeline, &config.streams, metrics.streams(), ends),
         pipeline,
         services,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
@@ -189,6 +204,9 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             events: sources::Limits::default(),
             metrics_auth: false,
+            session: Duration::from_hours(12),
+            allowed_origins: Vec::new(),
+            streams: StreamConfig::default(),
             push: Push::default(),
             flags: BTreeMap::new(),
         }

@@ -47,6 +47,7 @@ mod shape;
 mod trim;
 mod verify;
 
+pub use block::into_owned as owned_event;
 pub use commits::beside;
 pub use count::Count;
 pub use dedup::Config as DedupConfig;

@@ -14,6 +14,7 @@ mod answers;
 mod chronicle;
 mod health;
 mod keeper;
+mod live;
 mod own;
 mod push;
 mod queue;
@@ -46,11 +47,11 @@ use queue::{Append, Command, Duplicates, Prepared, Queued};
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicUsize, mpsc},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How the pipeline behaves.
 #[derive(Clone, Debug)]
@@ -114,6 +115,7 @@ struct Inner {
     pages: scrape::Pages,
     keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    committed: watch::Receiver<u64>,
     replays: replay::Replays,
 }
 
@@ -237,12 +239,7 @@ impl Pipeline {
             journal::open(store, dedup_window(config, &rules), now, (key_a, key_b))?;
         let projection = writer::recover(config, store, &journal, &rules, now)?;
         let (queue, commands) = mpsc::sync_channel(config.queue_requests);
-        let queued = Arc::new(Queued {
-            requests: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            max_requests: config.queue_requests,
-            max_bytes: config.queue_bytes,
-        });
+        let queued = Arc::new(Queued::new(config));
         let pulse = Arc::new(health::Pulse::default());
         let own = Arc::new(own::Own::default());
         own.reloaded(Ok(&rules), now);
@@ -252,12 +249,14 @@ impl Pipeline {
             push::Pushes::open(store, config.groups.clone(), hash_key, &mut journal_writer)?;
         let groups = pushes.view();
         let keeper = keeper::Keeper::new(config, store)?;
+        let tap = live::Tap::new(journal.end());
+        let committed = tap.follow();
         let writer = writer::Writer::new(
             config,
             store,
             journal_writer,
             (projection, pushes),
-            (Arc::clone(&pulse), Arc::clone(&own)),
+            (Arc::clone(&pulse), Arc::clone(&own), tap),
         )?;
         let writer = spawn("writer", move || writer.run(&commands))?;
         let merger = spawn("merger", move || merger.run())?;
@@ -282,6 +281,7 @@ impl Pipeline {
                 pages: scrape::Pages::default(),
                 keeper,
                 threads: Mutex::new(vec![writer, merger]),
+                committed,
                 replays,
             }),
         };

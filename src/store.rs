@@ -19,6 +19,7 @@ mod log;
 mod open;
 mod reclaim;
 mod space;
+mod sweep;
 pub mod verify;
 
 pub use files::Damage;
@@ -159,7 +160,7 @@ pub enum StoreError {
     },
     /// An earlier write failed, so that nothing is written any more.
     #[error(
-        "an earlier write failed ({0}), and nothing is written any more; see to the disk, and start the server again"
+        "a write failed ({0}), and nothing is written any more; see to the disk, and start the server again"
     )]
     Closed(Arc<str>),
 }
@@ -255,9 +256,7 @@ impl Store {
         shared.open()?;
         shared.written(shared.deferred.apply())?;
         shared.written(shared.db.flush().map(|_| ()).map_err(StoreError::from))?;
-        // Hidden, but public: up to where sled's log has been written.
-        let position = shared.db.context.pagecache.log.stable_offset();
-        shared.written(shared.durable.sync(position).map_err(StoreError::from))
+        shared.written(shared.durable.sync(shared.position()).map_err(StoreError::from))
     }
 
     /// Opens the commit log beside the data: there is one, so call it once.
@@ -305,6 +304,12 @@ impl Shared {
         }
     }
 
+    /// Up to where sled's log has been written.
+    fn position(&self) -> i64 {
+        // Hidden, but public.
+        self.db.context.pagecache.log.stable_offset()
+    }
+
     fn check(&self, bytes: u64) -> Result<(), StoreError> {
         self.open()?;
         let res = self.space.check(bytes, self.durable.data());
@@ -315,12 +320,12 @@ impl Shared {
         res
     }
 
-    /// Passes on how a write went. One that failed is the last.
+    /// Passes on how a write went. One that failed is the last, and its error says what to do.
     fn written<T>(&self, res: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &res {
-            self.close(error);
-        }
-        res
+        res.map_err(|error| {
+            self.close(&error);
+            self.open().err().unwrap_or(error)
+        })
     }
 
     fn close(&self, reason: &StoreError) {

@@ -6,9 +6,11 @@
 
 mod record;
 mod roles;
+mod session;
 pub mod verify;
 
 pub use roles::{ParseRolesError, Role, Roles};
+pub use session::Session;
 
 use crate::event::Time;
 use crate::store::{Batch, Store, StoreError, Table};
@@ -16,6 +18,7 @@ use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use record::Record;
+use session::Signer;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -72,6 +75,7 @@ struct Shared {
     table: Table,
     open: Open,
     known: ArcSwap<Known>,
+    sessions: Signer,
     /// Serialises changes: read, write to the store, swap.
     changing: Mutex<()>,
 }
@@ -107,12 +111,16 @@ pub struct TokenInfo {
 }
 
 /// Who a request comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The token's name; `None` if no token was needed.
     pub name: Option<Arc<str>>,
+    /// The token's id; `None` if no token was needed.
+    pub token: Option<Arc<str>>,
     /// What it may do.
     pub roles: Roles,
+    /// When the token, or the session that stands for it, ceases to be valid.
+    pub until: Option<Time>,
 }
 
 /// Why a request is not let in.
@@ -130,6 +138,14 @@ pub enum AuthError {
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
+    /// The session is over, or was not begun here.
+    #[error("the session has ended: log in again with POST /api/v1/session")]
+    Session,
+    /// The ticket is of no use any more.
+    #[error(
+        "the ticket is unknown, used or too old: each is good for one connection within 30 s; get another with POST /api/v1/stream/ticket"
+    )]
+    Ticket,
 }
 
 /// Why the tokens could not be changed.
@@ -182,6 +198,9 @@ impl Tokens {
         let mut known = Known::default();
         for entry in table.prefix(b"") {
             let (id, value) = entry?;
+            if id == session::KEY {
+                continue;
+            }
             known.insert(Record::decode(&id, &value)?)?;
         }
         for StaticToken { name, roles, secret } in config.tokens {
@@ -198,7 +217,8 @@ impl Tokens {
             known.insert(Token::new(info, hash))?;
         }
         let known = ArcSwap::from_pointee(known);
-        let shared = Shared { store, table, open: config.open, known, changing: Mutex::default() };
+        let (open, sessions) = (config.open, Signer::open(&store, &table)?);
+        let shared = Shared { store, table, open, known, sessions, changing: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -274,18 +294,10 @@ impl Tokens {
     pub fn verify(&self, secret: Option<&str>, now: Time) -> Result<Identity, AuthError> {
         let known = self.shared.known.load();
         if self.is_open_for(&known) {
-            return Ok(Identity { name: None, roles: Roles::ALL });
+            return Ok(Identity { roles: Roles::ALL, ..Identity::default() });
         }
-        let hash = hash(secret.ok_or(AuthError::Missing)?);
-        let token = known.0.get(&hash).ok_or(AuthError::Unknown)?;
-        if !bool::from(token.hash.ct_eq(&hash)) {
-            return Err(AuthError::Unknown);
-        }
-        match &token.info {
-            it if it.revoked.is_some() => Err(AuthError::Revoked),
-            it if it.expires.is_some_and(|it| it <= now) => Err(AuthError::Expired),
-            _ => Ok(token.identity.clone()),
-        }
+        let secret = secret.ok_or(AuthError::Missing)?;
+        known.token(secret).ok_or(AuthError::Unknown)?.identity_at(now)
     }
 
     /// Whether everybody is let in without a token.
@@ -338,12 +350,30 @@ impl TokenInfo {
 
 impl Token {
     fn new(info: TokenInfo, hash: Hash) -> Self {
-        let identity = Identity { name: Some(info.name.as_str().into()), roles: info.roles };
+        let identity = Identity {
+            name: Some(info.name.as_str().into()),
+            token: Some(info.id.as_str().into()),
+            roles: info.roles,
+            until: info.expires,
+        };
         Self { info, identity, hash }
+    }
+
+    fn identity_at(&self, now: Time) -> Result<Identity, AuthError> {
+        match &self.info {
+            it if it.revoked.is_some() => Err(AuthError::Revoked),
+            it if it.expires.is_some_and(|it| it <= now) => Err(AuthError::Expired),
+            _ => Ok(self.identity.clone()),
+        }
     }
 }
 
 impl Known {
+    fn token(&self, secret: &str) -> Option<&Token> {
+        let hash = hash(secret);
+        self.0.get(&hash).filter(|it| bool::from(it.hash.ct_eq(&hash)))
+    }
+
     fn insert(&mut self, token: Token) -> Result<(), TokenError> {
         let name = token.info.name.clone();
         match self.0.insert(token.hash, token) {

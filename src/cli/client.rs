@@ -1,6 +1,9 @@
 //! The client side of the server's API.
 
+mod sse;
 mod stream;
+
+pub(super) use sse::ServerEvents;
 
 use super::{Error, Session};
 use crate::config;

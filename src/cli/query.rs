@@ -7,7 +7,7 @@ mod table;
 
 use super::client::{self, Client};
 use super::{Error, Session, filter};
-use listing::Event;
+pub(super) use listing::Event;
 use table::Table;
 
 /// Ask a server for events.
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
             return Err(Error::Usage(message));
         }
     };
-    let mut printer = Printer { json: args.json, table: Table::of(session) };
+    let mut printer = Printer::new(args.json, session);
     let limit = args.limit.unwrap_or(DEFAULT_LIMIT);
     let filters = args.filter.parameters()?;
     client::block_on(async {
@@ -91,13 +91,17 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
 }
 
 /// How events are written.
-struct Printer {
+pub(super) struct Printer {
     json: bool,
     table: Table,
 }
 
 impl Printer {
-    fn print(&mut self, events: &[Event], session: &mut Session) -> Result<(), Error> {
+    pub(super) fn new(json: bool, session: &Session) -> Self {
+        Self { json, table: Table::of(session) }
+    }
+
+    pub(super) fn print(&mut self, events: &[Event], session: &mut Session) -> Result<(), Error> {
         let mut text = String::new();
         if self.json {
             for it in events {

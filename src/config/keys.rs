@@ -93,6 +93,11 @@ pub const KEYS: &[Key] = &[
         "Whether a scrape of `/metrics` needs a token with the role `read`."
     ),
     key!(
+        auth.session,
+        None,
+        "How long a browser that logged in with a token is let in without showing it again."
+    ),
+    key!(
         limits.body_bytes,
         None,
         "Bytes of a request body, after decompression; more is answered 413."
@@ -252,6 +257,29 @@ pub const KEYS: &[Key] = &[
         web.enable_lifecycle,
         Some("--web.enable-lifecycle"),
         "Whether `PUT /-/quit` stops the server."
+    ),
+    key!(
+        web.allowed_origins,
+        None,
+        "Pages of other sites that may open WebSockets and use the session of a browser, as `https://HOST[:PORT]`."
+    ),
+    key!(stream.max, None, "Streams that are open at once; more are answered 503."),
+    key!(
+        stream.max_per_client,
+        None,
+        "Streams of one token or, without tokens, of one address; more are answered 429."
+    ),
+    key!(stream.heartbeat, None, "How often a stream says that it lives."),
+    key!(
+        stream.buffer_events,
+        None,
+        "Newest events kept in memory for all streams; who is further behind is read for from disk."
+    ),
+    key!(stream.buffer_bytes, None, "Bytes of them."),
+    key!(
+        stream.max_lag,
+        None,
+        "How long a stream may be behind what is kept in memory before it is closed, and how long a message may take to be sent."
     ),
 ];
 

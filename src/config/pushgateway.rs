@@ -4,6 +4,7 @@ use super::jobs::{Count, JobList};
 use super::node::Node;
 use super::retention::{Age, Bound};
 use super::settings::Settings;
+use super::stream::Origins;
 use super::units;
 use super::value::{Context, Fault, Value};
 use crate::groups;
@@ -59,6 +60,8 @@ pub struct Web {
     pub enable_admin_api: bool,
     /// Whether `PUT /-/quit` works.
     pub enable_lifecycle: bool,
+    /// Pages of other sites that may do what ours may.
+    pub allowed_origins: Origins,
 }
 
 /// The path of scrapes; begins with a slash.

@@ -4,6 +4,7 @@ use super::keys::KEYS;
 use super::pushgateway;
 use super::pushgateway::{Push, Web};
 use super::retention::Retention;
+use super::stream::Stream;
 use crate::http;
 use crate::journal;
 use crate::metrics;
@@ -51,8 +52,10 @@ pub struct Settings {
     pub metrics: Metrics,
     /// How pushes are taken.
     pub push: Push,
-    /// Where the paths are, and which of them work.
+    /// Where the paths are, which of them work, and for whom.
     pub web: Web,
+    /// How streams behave.
+    pub stream: Stream,
 }
 
 /// An address to listen on: a name or an address, and a port.
@@ -103,6 +106,8 @@ pub struct Auth {
     pub disabled: bool,
     /// Whether a scrape of `/metrics` needs a token with the role `read`.
     pub metrics: bool,
+    /// How long a browser is let in after it has shown a token.
+    pub session: Duration,
 }
 
 /// A token of the configuration.
@@ -286,6 +291,9 @@ impl Settings {
             write_timeout: self.limits.write_timeout,
             events: self.source_limits(),
             metrics_auth: self.auth.metrics,
+            session: self.auth.session,
+            allowed_origins: self.web.allowed_origins.0.clone(),
+            streams: self.stream.http(),
             push: pushgateway::http(&self.push, &self.web),
             flags: flags.collect(),
         }
@@ -335,7 +343,12 @@ impl Default for Settings {
             relaxed_flush_interval: Duration::from_millis(500),
             log: Log { format: telemetry::Format::Auto, level: "info".to_owned() },
             rules: Rules { file: None, watch: true, watch_interval: Duration::from_secs(2) },
-            auth: Auth { tokens: Vec::new(), disabled: false, metrics: false },
+            auth: Auth {
+                tokens: Vec::new(),
+                disabled: false,
+                metrics: false,
+                session: Duration::from_hours(12),
+            },
             limits: Limits::default(),
             dedup: Dedup { window: Duration::from_hours(24), max_ids: 1_000_000 },
             snapshot: Snapshot { interval: Duration::from_mins(5) },
@@ -345,6 +358,7 @@ impl Default for Settings {
             metrics: Metrics { created_series: false, cache: Duration::from_secs(1) },
             push: Push::default(),
             web: Web::default(),
+            stream: Stream::default(),
         }
     }
 }

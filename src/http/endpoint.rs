@@ -13,11 +13,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::service::TowerToHyperService;
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     fmt,
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -33,11 +35,22 @@ pub(super) struct Call {
     pub(super) body: Body,
     /// Tells the connection from others.
     pub(super) connection: u64,
+    /// Where it comes from.
+    pub(super) peer: Option<IpAddr>,
+    /// Where the connection is to be had, if the client wants it for something else.
+    pub(super) upgrade: Option<OnUpgrade>,
 }
 
-/// The number of the connection that a request came over.
+/// Marks an answer that ends only with the server: a drain does not wait for its client to read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
+
+/// The connection that a request came over.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Connection(pub(super) u64);
+pub(super) struct Connection {
+    pub(super) number: u64,
+    pub(super) peer: Option<IpAddr>,
+}
 
 /// A route under one of its paths.
 struct Endpoint {
@@ -337,11 +350,13 @@ impl Endpoint {
         &self,
         state: &Arc<State>,
         request: Request<Body>,
-        Connection(connection): Connection,
+        Connection { number: connection, peer }: Connection,
     ) -> Result<Response<Body>, ApiError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let now = state.pipeline.now();
-        let admitted = state.gate.admit(self.route.access, &parts.method, &parts.headers, now)?;
+        let what = (&parts.method, &parts.uri);
+        let admitted = state.gate.admit(self.route.access, what, &parts.headers, now)?;
+        let upgrade = parts.extensions.remove();
         let Admitted { identity, .. } = &admitted;
         let call = Call {
             state: state.clone(),
@@ -352,6 +367,8 @@ impl Endpoint {
             headers: parts.headers,
             body,
             connection,
+            peer,
+            upgrade,
         };
         (self.route.handler)(call).await
     }

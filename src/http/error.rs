@@ -255,7 +255,8 @@ impl From<SubmitError> for ApiError {
             SubmitError::Stopping => Self::unavailable("stopping", "the server is stopping"),
             SubmitError::NoSpace { .. } => Self::insufficient_storage(error),
             SubmitError::Store(_) => {
-                let mut res = Self::unavailable("store_unavailable", "the store cannot be written");
+                let message = "the store cannot be written; /health says why and what to do";
+                let mut res = Self::unavailable("store_unavailable", message);
                 res.0.source = Some(Box::new(error));
                 res
             }

@@ -10,18 +10,24 @@ use super::error::{ApiError, Rejected};
 use super::query;
 use super::reply;
 use super::routes::Rendering;
-use crate::event::EventId;
+use crate::event::{Event, EventId};
 use crate::journal::QueryError;
 use crate::pipeline::{Ack, SubmitError};
 use crate::sources;
 use crate::sources::{CloudEventHeaders, RequestMeta, Shape};
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode, header};
+use bytes::Bytes;
 use receipt::{Batch, Single};
 use std::future::Future;
 
 /// Bodies up to this many bytes are parsed where they were read; more would hold up other requests.
 const INLINE_BYTES: usize = 64 << 10;
+
+/// An event as it is shown everywhere.
+pub(super) fn shown(sequence: u64, event: &Event<'_>) -> Result<Bytes, ApiError> {
+    view::event(sequence, event)
+}
 
 // === sending ===
 

@@ -3,9 +3,12 @@
 use super::Config;
 use super::error::ApiError;
 use super::instruments::Metrics;
+use super::params;
+use super::session;
+use super::stream::tickets::Tickets;
 use crate::event::Time;
-use crate::tokens::{Identity, Role, Roles, Tokens};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use crate::tokens::{AuthError, Identity, Role, Tokens};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::{
@@ -22,14 +25,19 @@ pub(super) enum Access {
     Scrape,
     /// Who has this role.
     Role(Role),
+    /// Who may read, or has a ticket: streams, which browsers open without headers of ours.
+    Stream,
 }
 
 /// Lets requests in, or not.
 #[derive(Debug)]
 pub(super) struct Gate {
     tokens: Tokens,
+    tickets: Tickets,
     metrics: Metrics,
     metrics_auth: bool,
+    /// Pages of other sites that may do what ours may, such as `https://wall.example`.
+    allowed_origins: Vec<String>,
     max: usize,
     current: Arc<AtomicUsize>,
 }
@@ -53,11 +61,17 @@ impl Drop for Place {
 impl Gate {
     pub(super) fn new(tokens: Tokens, metrics: Metrics, config: &Config) -> Self {
         let Config { metrics_auth, concurrent_requests: max, .. } = *config;
-        Self { tokens, metrics, metrics_auth, max, current: Arc::default() }
+        let (tickets, current) = (Tickets::default(), Arc::default());
+        let allowed_origins = config.allowed_origins.clone();
+        Self { tokens, tickets, metrics, metrics_auth, allowed_origins, max, current }
     }
 
     pub(super) fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    pub(super) fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// Lets a request in, at `now`. Health checks and scrapes always find a place, so that a server with
@@ -65,12 +79,12 @@ impl Gate {
     pub(super) fn admit(
         &self,
         access: Access,
-        method: &Method,
+        (method, uri): (&Method, &Uri),
         headers: &HeaderMap,
         now: Time,
     ) -> Result<Admitted, ApiError> {
-        let identity = self.identify(access, method, headers, now)?;
-        let limited = matches!(access, Access::Role(_));
+        let identity = self.identify(access, (method, uri), headers, now)?;
+        let limited = matches!(access, Access::Role(_) | Access::Stream);
         let _place = if limited { Some(self.place()?) } else { None };
         Ok(Admitted { identity, _place })
     }
@@ -87,24 +101,26 @@ impl Gate {
     fn identify(
         &self,
         access: Access,
-        method: &Method,
+        (method, uri): (&Method, &Uri),
         headers: &HeaderMap,
         now: Time,
     ) -> Result<Identity, ApiError> {
         let role = match access {
             Access::Scrape if self.metrics_auth => Role::Read,
+            Access::Stream => Role::Read,
             Access::Role(role) => role,
             Access::Public | Access::Scrape => {
-                return Ok(Identity { name: None, roles: Roles::default() });
+                return Ok(Identity::default());
             }
         };
-        let secret = secret(headers);
-        let identity = self.tokens.verify(secret.as_deref(), now).inspect_err(|_| {
-            self.metrics.reject("unauthorized");
-        })?;
-        if identity.name.is_none() && !method.is_safe() && is_cross_site(headers) {
-            self.metrics.reject("forbidden");
-            return Err(forbidden("a web page of another site may not do this without a token"));
+        let ticket = if access == Access::Stream { ticket(uri) } else { None };
+        let whose = match ticket {
+            Some(it) => self.whose_ticket(&it, now).map(|it| (it, Carrier::Client)),
+            None => self.whose(headers, now),
+        };
+        let (identity, carrier) = whose.inspect_err(|_| self.metrics.reject("unauthorized"))?;
+        if carrier == Carrier::Browser && !method.is_safe() {
+            self.check_origin(headers)?;
         }
         if !identity.roles.contains(role) {
             self.metrics.reject("forbidden");
@@ -114,6 +130,58 @@ impl Gate {
         }
         Ok(identity)
     }
+
+    /// Who sends these headers: whose token it is, or whose session; without any, everybody, if that is enough.
+    pub(super) fn whose(
+        &self,
+        headers: &HeaderMap,
+        now: Time,
+    ) -> Result<(Identity, Carrier), AuthError> {
+        if let Some(secret) = secret(headers) {
+            let identity = self.tokens.verify(Some(&secret), now)?;
+            // Where no token is needed, any will do, so that it tells nothing.
+            let open = identity.name.is_none();
+            return Ok((identity, if open { Carrier::Browser } else { Carrier::Client }));
+        }
+        let identity = match session::cookie(headers).filter(|_| !self.tokens.is_open()) {
+            Some(it) => self.tokens.verify_session(it, now)?,
+            None => self.tokens.verify(None, now)?,
+        };
+        Ok((identity, Carrier::Browser))
+    }
+
+    fn whose_ticket(&self, ticket: &str, now: Time) -> Result<Identity, AuthError> {
+        let identity = self.tickets.redeem(ticket, now).ok_or(AuthError::Ticket)?;
+        let valid = self.tokens.is_still_valid(&identity, now);
+        if valid { Ok(identity) } else { Err(AuthError::Ticket) }
+    }
+
+    /// Refuses what a page of another site makes a browser do: the browser adds what lets its user in.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let origin = headers.get(header::ORIGIN).and_then(|it| it.to_str().ok());
+        let allowed =
+            origin.is_some_and(|it| self.allowed_origins.iter().any(|allowed| allowed == it));
+        if allowed || !is_cross_site(headers) {
+            return Ok(());
+        }
+        self.metrics.reject("forbidden");
+        Err(forbidden(
+            "a web page of another site may not do this without a token; web.allowed_origins names those that may",
+        ))
+    }
+}
+
+/// What carries the proof of who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// The client itself: nobody else can make it do that.
+    Client,
+    /// A browser, which does it for every page that asks; also whoever needs no proof.
+    Browser,
+}
+
+fn ticket(uri: &Uri) -> Option<String> {
+    params::params(uri).find(|(name, _)| name == "ticket").map(|(_, it)| it.into_owned())
 }
 
 fn forbidden(message: &str) -> ApiError {

@@ -1,6 +1,7 @@
 //! What the HTTP surface counts of itself.
 
 use super::push;
+use super::stream;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,6 +33,7 @@ pub struct Metrics {
     in_flight: Gauge,
     connections: Gauge,
     pushes: push::Instruments,
+    streams: stream::Instruments,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +78,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             pushes: push::Instruments::register(registry),
+            streams: stream::Instruments::register(registry),
         };
         registry.register_with_unit(
             "observatory_http_request_duration",
@@ -114,6 +117,11 @@ impl Metrics {
     /// What is counted under the names of the Pushgateway.
     pub(super) fn pushes(&self) -> push::Instruments {
         self.pushes.clone()
+    }
+
+    /// What is counted of streams.
+    pub(super) fn streams(&self) -> stream::Instruments {
+        self.streams.clone()
     }
 
     /// Counts a request that is not let in.

@@ -88,7 +88,7 @@ pub(super) fn flag(uri: &Uri, name: &str) -> Result<bool, ApiError> {
     Ok(res)
 }
 
-fn selector(name: &str, text: &str) -> Result<Selector, ApiError> {
+pub(super) fn selector(name: &str, text: &str) -> Result<Selector, ApiError> {
     Selector::parse(text).map_err(|it| {
         let reason =
             format!("is no selector: {it}; a right one is ci_build_*{{status!=\"success\"}}");

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::gate::Access;
 use super::{
     admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, push,
-    replay, rules, services, status, summary, tokens, ui,
+    replay, rules, services, session, status, stream, summary, tokens, ui,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -31,7 +31,7 @@ pub(super) struct Route {
 pub(super) enum Rendering {
     /// As documented for the canonical path.
     Canonical,
-    /// The newest events oldest first, with a total.
+    /// The newest events oldest first, with a total; of a stream, bare events after the newest ones.
     History,
     /// Health as one word, with the names that event bridges read.
     Healthy,
@@ -101,6 +101,54 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(events::get(it)),
         aliases: &[("/api/events/{id}", Rendering::Canonical)],
         summary: "Get one event",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/stream",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::stream(it)),
+        aliases: &[],
+        summary: "Read events as they come, as server-sent events",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/ws",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::socket(it)),
+        aliases: &[("/ws", Rendering::History)],
+        summary: "Read events as they come, as a WebSocket",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/stream/ticket",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(stream::ticket(it)),
+        aliases: &[],
+        summary: "Get a ticket that lets one stream in",
+    },
+    Route {
+        methods: POST,
+        path: "/api/v1/session",
+        access: Access::Public,
+        handler: |it| Box::pin(session::begin(it)),
+        aliases: &[],
+        summary: "Log in with a token: its session is kept in a cookie",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/session",
+        access: Access::Public,
+        handler: |it| Box::pin(session::show(it)),
+        aliases: &[],
+        summary: "Say who is logged in",
+    },
+    Route {
+        methods: DELETE,
+        path: "/api/v1/session",
+        access: Access::Public,
+        handler: |it| Box::pin(session::end(it)),
+        aliases: &[],
+        summary: "Log out",
     },
     Route {
         methods: POST,
@@ -391,6 +439,7 @@ pub fn route_infos() -> impl Iterator<Item = RouteInfo> {
     ROUTES.iter().flat_map(|route| {
         let role = match route.access {
             Access::Role(it) => Some(it),
+            Access::Stream => Some(Role::Read),
             Access::Public | Access::Scrape => None,
         };
         let (canonical, summary) = (route.path, route.summary);

@@ -3,11 +3,10 @@
 mod watch;
 
 use super::Config;
-use super::endpoint::Connection;
-use super::endpoint::Surface;
+use super::endpoint::{Connection, Endless, Surface};
 use super::instruments::Metrics;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -16,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     fmt, io,
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -33,6 +33,8 @@ use watch::{Busy, Phase, Timeouts, Watched};
 
 /// How long to wait after an accept that failed for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a stream may take to end when the server stops.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// An answer up to this size fits into the socket's buffer.
 const SHORT_BYTES: u64 = 64 << 10;
 
@@ -83,10 +85,10 @@ impl Server {
                 // The semaphore is never closed.
                 let slots = self.shared.slots.clone();
                 let Ok(slot) = slots.acquire_owned().await else { return };
-                let Some(stream) = accept(&listener).await else { continue };
+                let Some((stream, peer)) = accept(&listener).await else { continue };
                 let (shared, stopping) = (self.shared.clone(), stopping.clone());
                 tasks.spawn(async move {
-                    shared.connection(stream, &stopping).await;
+                    shared.connection((stream, peer), &stopping).await;
                     drop(slot);
                 });
             }
@@ -102,12 +104,12 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Fails only on a socket that is closed already.
             stream.set_nodelay(true).ok();
-            Some(stream)
+            Some((stream, peer.ip()))
         }
         Err(error) => {
             if !is_of_the_peer(&error) {
@@ -125,18 +127,24 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 impl Shared {
-    async fn connection(&self, stream: TcpStream, stopping: &CancellationToken) {
+    async fn connection(&self, (stream, peer): (TcpStream, IpAddr), stopping: &CancellationToken) {
         let _open = self.metrics.connection();
         let phase = Phase::default();
         let io = TokioIo::new(Watched::new(stream, self.timeouts, phase.clone()));
-        let number = Connection(self.accepted.fetch_add(1, Ordering::Relaxed));
-        let service = service_fn(|request| answer(&self.surface, request, number, phase.begin()));
-        let connection = self.http.serve_connection(io, service);
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
+        let from = Connection { number, peer: Some(peer) };
+        let service = service_fn(|request| answer(&self.surface, request, from, phase.begin()));
+        let connection = self.http.serve_connection(io, service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let res = tokio::select! {
             res = connection.as_mut() => res,
             () = stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
+                if phase.is_endless() {
+                    // A stream has told its client by now, unless the client does not read.
+                    let _ = tokio::time::timeout(GOODBYE, connection).await;
+                    return;
+                }
                 connection.await
             }
         };
@@ -156,6 +164,11 @@ async fn answer(
     busy: Busy,
 ) -> Result<Response<Body>, Infallible> {
     let response = surface.answer(request, connection).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        busy.for_ever();
+        return Ok(response);
+    }
+    busy.endless(response.extensions().get::<Endless>().is_some());
     let short = response.body().size_hint().exact().is_some_and(|it| it <= SHORT_BYTES);
     if short {
         return Ok(response);

@@ -76,6 +76,8 @@ pub(super) async fn create(mut call: Call) -> Result<Response<Body>, ApiError> {
     let created =
         tokio::task::spawn_blocking(move || tokens.create(&wanted.name, roles, expires, now));
     let (info, secret) = created.await.map_err(ApiError::internal)??;
+    // Where there was none, streams were open to everybody.
+    call.state.streams.tokens_changed();
     tracing::info!(token.name = info.name, token.roles = %info.roles, by = call.by(), "token created");
     let mut response = reply::json(StatusCode::CREATED, &View::new(&info, now, Some(&secret)));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -89,6 +91,7 @@ pub(super) async fn revoke(call: Call) -> Result<Response<Body>, ApiError> {
     let tokens = call.state.gate.tokens().clone();
     let revoked = tokio::task::spawn_blocking(move || tokens.revoke(&id, now));
     let info = revoked.await.map_err(ApiError::internal)??;
+    call.state.streams.tokens_changed();
     tracing::info!(token.name = info.name, by = call.by(), "token revoked");
     Ok(reply::json(StatusCode::OK, &View::new(&info, now, None)))
 }

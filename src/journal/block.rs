@@ -179,7 +179,8 @@ pub(super) fn decode_ids(value: &[u8]) -> Result<Vec<IdEntry>, DecodeError> {
 }
 
 /// The same event, with nothing borrowed.
-pub(super) fn into_owned(event: Event<'_>) -> Event<'static> {
+#[must_use]
+pub fn into_owned(event: Event<'_>) -> Event<'static> {
     use crate::event::EventId;
     Event {
         id: match event.id {

@@ -40,6 +40,8 @@ const SLACK_BYTES: u64 = 16 << 20;
 const TIDY_PAGES: usize = 512;
 /// Looks without anything gained after which it is as small as it gets.
 const TIDY_TRIES: usize = 4;
+/// The same slack for a look at what the store has forgotten, which costs less.
+const SWEEP_SLACK_BYTES: u64 = 4 << 20;
 
 /// Tells the merger that there is work, at the writer's side.
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Merger {
             // Apart from the flushes, which the writer waits for sooner or later.
             scope.spawn(move || {
                 telemetry::lower_priority();
+                let mut futile = 0;
                 for () in merges {
                     told.store(false, Ordering::Release);
                     while !stopping.load(Ordering::Acquire) {
@@ -120,7 +123,8 @@ impl Merger {
                                 break;
                             }
                         }
-                        if let Err(error) = tidy(store, journal.stored_bytes(), stopping) {
+                        let stored_bytes = journal.stored_bytes();
+                        if let Err(error) = tidy(store, stored_bytes, &mut futile, stopping) {
                             tracing::warn!(%error, "cleaning the store failed; will retry");
                         }
                         break;
@@ -159,17 +163,30 @@ impl Merger {
 }
 
 /// Cleans the store until its files are not much larger than what is in them, or do not get smaller: a fast
-/// import leaves them at the size of what waited to be merged.
-fn tidy(store: &Store, stored_bytes: u64, stopping: &AtomicBool) -> Result<(), StoreError> {
-    let enough = stored_bytes + stored_bytes / 4 + SLACK_BYTES;
+/// import leaves them at the size of what waited to be merged. What they cannot be made smaller than is noted
+/// in `futile`, and they are left alone until they are larger by an eighth.
+fn tidy(
+    store: &Store,
+    stored_bytes: u64,
+    futile: &mut u64,
+    stopping: &AtomicBool,
+) -> Result<(), StoreError> {
+    let share = stored_bytes + stored_bytes / 4;
     let mut size = store.size_bytes()?;
+    if size <= share + SWEEP_SLACK_BYTES || size <= *futile + *futile / 8 {
+        return Ok(());
+    }
     let mut tries = 0;
-    while size > enough && tries < TIDY_TRIES && !stopping.load(Ordering::Acquire) {
+    while size > share + SLACK_BYTES && tries < TIDY_TRIES && !stopping.load(Ordering::Acquire) {
         store.reclaim(TIDY_PAGES)?;
         store.flush()?;
         let now = store.size_bytes()?;
         tries = if now < size { 0 } else { tries + 1 };
         size = size.min(now);
+    }
+    if let Some(bytes) = store.sweep()? {
+        tracing::debug!(bytes, "removed files that the store had forgotten");
+        *futile = store.size_bytes()?;
     }
     Ok(())
 }

@@ -70,7 +70,9 @@ impl Query {
         self.since.is_none_or(|it| newest >= it) && self.until.is_none_or(|it| oldest < it)
     }
 
-    fn wants(&self, event: &Event<'_>) -> bool {
+    /// Whether `event` is one of those that are asked for; limits and cursor do not count.
+    #[must_use]
+    pub fn wants(&self, event: &Event<'_>) -> bool {
         self.since.is_none_or(|it| event.time >= it)
             && self.until.is_none_or(|it| event.time < it)
             && self.wants_type(&event.event_type)

@@ -118,8 +118,13 @@ impl Journal {
         self.walk(Ask::new(query, order), range, &mut Each(each), &mut Tools::new())
     }
 
-    /// Calls `each` for every event in `range` that `query` wants, in ascending order, until it breaks.
-    pub(super) fn in_order(
+    /// Calls `each` for every event in `range` that `query` wants (its types, sources, matches, since and until),
+    /// in the order of the journal, until it breaks. Memory is bounded by a block. Safe while events arrive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or a block that may hold an answer is damaged.
+    pub fn in_order(
         &self,
         query: &Query,
         range: Range<u64>,

@@ -1,8 +1,8 @@
 //! What waits for the writer, and how much may.
 
-use super::SubmitError;
 use super::push::Pushing;
 use super::replay::Swap;
+use super::{Config, SubmitError};
 use crate::event::Event;
 use crate::journal::{BLOCK_EVENTS, IdKey, Segment};
 use crate::metrics::Part;
@@ -92,6 +92,15 @@ impl Prepared {
 // === impl Queued ===
 
 impl Queued {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            max_requests: config.queue_requests,
+            max_bytes: config.queue_bytes,
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.requests.load(Ordering::Relaxed) >= self.max_requests
             || self.bytes.load(Ordering::Relaxed) >= self.max_bytes

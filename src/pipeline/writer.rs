@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::health::Pulse;
+use super::live::Tap;
 use super::own::Own;
 use super::push::{Applied, Pushes, Pushing};
 use super::queue::{Append, Command, Duplicates};
@@ -59,6 +60,7 @@ pub(super) struct Writer {
     own: Arc<Own>,
     answers: Answers<Result<Duplicates, SubmitError>>,
     pushes: Pushes,
+    tap: Tap,
 }
 
 /// The projection as it was: the snapshot, and the events after it.
@@ -113,7 +115,7 @@ impl Writer {
         store: &Store,
         journal: journal::Writer,
         (projection, pushes): (Projection, Pushes),
-        (pulse, own): (Arc<Pulse>, Arc<Own>),
+        (pulse, own, tap): (Arc<Pulse>, Arc<Own>, Tap),
     ) -> Result<Self, StoreError> {
         let next = journal.next();
         Ok(Self {
@@ -132,6 +134,7 @@ impl Writer {
             own,
             answers: Answers::start(),
             pushes,
+            tap,
         })
     }
 
@@ -324,6 +327,7 @@ impl Writer {
         match flushed {
             Ok(()) => {
                 self.pulse.recovered();
+                self.tap.committed(self.next);
                 let answer =
                     |(append, duplicates): (Append, Duplicates)| (append.reply, Ok(duplicates));
                 self.answers.send(appends.into_iter().zip(duplicates).map(answer).collect());

@@ -11,8 +11,10 @@
 //! that are free are used again, so their order in the file is not that of the log.
 
 mod mend;
+mod named;
 
 pub(super) use mend::mend;
+pub(super) use named::named;
 
 use super::durable;
 use std::{
@@ -21,11 +23,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SEGMENT_BYTES: u64 = 512 << 10;
+pub(super) const SEGMENT_BYTES: u64 = 512 << 10;
 const SEGMENT: usize = 512 << 10;
 const SEGMENT_HEAD: usize = 20;
-/// No message begins in the last bytes of a segment.
+/// No message begins in the last bytes of a segment, unless it ends it exactly.
 const RED_ZONE: usize = 32;
+/// Segments that may be begun before the durable end of the log reaches them: far more than ever are.
+const MAX_AHEAD: u64 = 1 << 12;
 const MASK: i64 = i64::MAX;
 
 const CANCELED: u8 = 1;
@@ -226,7 +230,7 @@ fn check_segment(
 ) -> io::Result<()> {
     let number = segment.position.cast_unsigned() / SEGMENT_BYTES;
     let mut at = SEGMENT_HEAD;
-    while at <= SEGMENT - RED_ZONE && segment.position + at as i64 <= durable {
+    while at < SEGMENT - RED_ZONE && segment.position + at as i64 <= durable {
         let offset = segment.offset + at as u64;
         match message(bytes.get(at..).unwrap_or_default()) {
             Some(it) if it.segment == number => {
@@ -238,8 +242,7 @@ fn check_segment(
                 }
                 at += it.len;
             }
-            // It is being used again, and its head was not written yet.
-            Some(it) if it.segment > number => break,
+            _ if is_used_again(bytes, at, durable) => break,
             _ => {
                 found.add("db/db", offset, "a record is not what was written");
                 break;
@@ -249,22 +252,45 @@ fn check_segment(
     Ok(())
 }
 
+/// Whether a segment is being used again, so that nothing of what it was is in force: its buffers are written in
+/// any order, so that a message of the new one may stand behind, and across, those of the old one before the
+/// new head does.
+fn is_used_again(bytes: &[u8], at: usize, durable: i64) -> bool {
+    let first_new = durable.cast_unsigned() / SEGMENT_BYTES + 1;
+    let new = first_new..first_new + MAX_AHEAD;
+    (at..=SEGMENT - RED_ZONE).any(|it| {
+        let rest = bytes.get(it..).unwrap_or_default();
+        claimed(rest).is_some_and(|it| new.contains(&it.segment) && it.is_whole(rest))
+    })
+}
+
 /// The whole message at the start of `bytes`.
 fn message(bytes: &[u8]) -> Option<Message<'_>> {
+    claimed(bytes).filter(|it| it.is_whole(bytes))
+}
+
+/// The message at the start of `bytes`, if its head says that there is one.
+fn claimed(bytes: &[u8]) -> Option<Message<'_>> {
     let mut rest = bytes.get(4..)?;
-    let sum = u32::from_le_bytes(*bytes.first_chunk()?);
-    let (kind, tail) = rest.split_first()?;
+    let (kind, tail) = rest.split_first().filter(|it| (CANCELED..=LAST_KIND).contains(it.0))?;
     rest = tail;
     let len = usize::try_from(number(&mut rest)?).ok()?;
     let segment = number(&mut rest)?;
     number(&mut rest)?;
-    let head = bytes.get(4..bytes.len() - rest.len())?;
-    let body = rest.get(..len)?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(body);
-    hasher.update(head);
-    let good = hasher.finalize() ^ u32::MAX == sum && (CANCELED..=LAST_KIND).contains(kind);
-    good.then_some(Message { kind: *kind, segment, body, len: 4 + head.len() + len })
+    let head = bytes.len() - rest.len();
+    Some(Message { kind: *kind, segment, body: rest.get(..len)?, len: head + len })
+}
+
+impl Message<'_> {
+    /// Whether it is what was written at the start of `bytes`.
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let head = bytes.get(4..self.len - self.body.len()).unwrap_or_default();
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.body);
+        hasher.update(head);
+        let sum = bytes.first_chunk().map(|it| u32::from_le_bytes(*it));
+        sum == Some(hasher.finalize() ^ u32::MAX)
+    }
 }
 
 /// A number as sled writes it: one to nine bytes.
@@ -335,3 +361,6 @@ fn read_some(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usiz
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ pub(super) const FORMAT_KEY: &[u8] = b"format";
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
 const LOCK_RETRIES: u32 = 100;
+/// sled panics if it is to keep less in memory.
+const LEAST_CACHE_BYTES: u64 = 256;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a start itself writes: sled's index, the commit log.
@@ -68,7 +70,7 @@ pub(super) fn open_sled(config: &Config) -> Result<sled::Db, OpenError> {
     let path = &config.path;
     let sled = sled::Config::new()
         .path(path.join("db"))
-        .cache_capacity(config.cache_bytes)
+        .cache_capacity(config.cache_bytes.max(LEAST_CACHE_BYTES))
         .flush_every_ms(None);
     let damaged = |what| OpenError::Damaged { path: path.clone(), what };
     let mut patience = LOCK_RETRIES;

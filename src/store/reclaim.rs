@@ -5,11 +5,13 @@
 //! whole; and that happens too rarely to keep up with a journal that deletes as much as it writes. So, after
 //! something was deleted, a small page is written so often that all of them had their turn.
 
-use super::open::FORMAT_KEY;
-use super::{FORMAT_VERSION, Store, StoreError};
+use super::{Store, StoreError};
 
-/// Writes after which sled writes a page whole.
-const WRITES: usize = 10;
+/// What is written: a key of the default tree that means nothing.
+const KEY: &[u8] = b"reclaim";
+/// Writes after which sled writes a page whole. A value that stands there already it does not write, so each
+/// has its own.
+const WRITES: u8 = 10;
 /// What moving a page may write.
 const PAGE_BYTES: u64 = 128 << 10;
 
@@ -22,9 +24,8 @@ impl Store {
     pub fn reclaim(&self, pages: usize) -> Result<(), StoreError> {
         for _ in 0..pages {
             self.shared.check(PAGE_BYTES)?;
-            for _ in 0..WRITES {
-                // What stands there already.
-                let written = self.shared.db.insert(FORMAT_KEY, &FORMAT_VERSION.to_be_bytes());
+            for value in 0..WRITES {
+                let written = self.shared.db.insert(KEY, &[value]);
                 self.shared.written(written.map_err(StoreError::from))?;
             }
         }

@@ -104,7 +104,7 @@ fn tokens_of_the_configuration() {
 #[test]
 fn open_for_all() {
     let (tokens, _dir) = new(config(Open::WithoutTokens, &[]));
-    assert_eq!(tokens.verify(None, NOW), Ok(Identity { name: None, roles: Roles::ALL }));
+    assert_eq!(tokens.verify(None, NOW), Ok(Identity { roles: Roles::ALL, ..Identity::default() }));
     let (_, secret) = tokens.create("first", roles("admin"), None, NOW).unwrap();
     assert_eq!(tokens.verify(None, NOW), Err(AuthError::Missing));
     assert!(tokens.verify(Some(&secret), NOW).is_ok());
@@ -124,7 +124,7 @@ fn secrets_are_not_shown_or_stored() {
     assert!(!shown.contains(&secret) && !shown.contains("secret-a"), "{shown}");
     drop(tokens);
     let store = Store::open(&store::Config::new(dir.path().to_owned())).unwrap();
-    let stored: Vec<_> = store.table(TABLE).unwrap().prefix(b"").map(Result::unwrap).collect();
+    let stored: Vec<_> = store.table(TABLE).unwrap().prefix(b"tok_").map(Result::unwrap).collect();
     assert_eq!(stored.len(), 1);
     assert!(!String::from_utf8_lossy(&stored[0].1).contains(&secret));
 }

@@ -1,6 +1,6 @@
 //! What a disk can do: be full, refuse, or give back something else than was written.
 
-use crate::support::{Client, Disk, Samples, Server, Settings, eventually, refused};
+use crate::support::{Call, Client, Disk, Faults, Samples, Server, Settings, eventually, refused};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -275,4 +275,111 @@ fn a_read_only_directory_is_refused_with_its_name() {
     server.restart();
     check(&server, &batch("a", 0, 10).0);
     drop(server);
+}
+
+/// Sends until the server takes nothing more; returns what was acknowledged, and one request that was not.
+fn load_until_refused(mut client: Client, prefix: &str) -> (Vec<String>, String) {
+    let mut acknowledged = Vec::new();
+    for n in 0..100_000 {
+        let (ids, body) = batch(prefix, n, if n % 3 == 0 { 400 } else { 1 });
+        let answer = post(&mut client, &body);
+        match answer.status {
+            202 => acknowledged.extend(ids),
+            503 => {
+                let said = answer.json();
+                assert_eq!(said["error"], "store_unavailable", "{said}");
+                assert!(!said["message"].as_str().unwrap().is_empty());
+                return (acknowledged, body);
+            }
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+    panic!("a call fails, and all is well");
+}
+
+/// Wherever a write or a sync fails: the answer says so, nothing acknowledged is lost, nothing more is taken
+/// before the next start, which finds all of it.
+#[test]
+fn io_errors_end_all_writing_until_the_next_start() {
+    let places = [
+        (Call::Sync, "/data/log-"),
+        (Call::Write, "/data/log-"),
+        (Call::Sync, "/data/db/db"),
+        (Call::Write, "/data/db/"),
+        (Call::Write, "/data/flushed"),
+        (Call::Sync, "/data/"),
+        (Call::Write, "/data/"),
+    ];
+    let Some(faults) = Faults::new() else { return };
+    let mut server = Server::start_with_rules(RULES, faults.of(Settings::new()));
+    let mut acknowledged = Vec::new();
+    for (round, (call, part)) in places.into_iter().enumerate() {
+        let senders: Vec<_> = (0..3)
+            .map(|it| (server.client(), format!("r{round}s{it}")))
+            .map(|(client, prefix)| thread::spawn(move || load_until_refused(client, &prefix)))
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        faults.fail(call, part);
+        let mut failed = Vec::new();
+        for sender in senders {
+            let (taken, body) = sender.join().unwrap();
+            acknowledged.extend(taken);
+            failed.push(body);
+        }
+        let mut client = server.client();
+        let health = client.get("/health").expect(503).json();
+        let reason = health["components"]["store"]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("start the server again"), "{call:?} {part}: {reason}");
+        client.get("/metrics").expect(200);
+        // What the disk holds is not known, so that a disk that is well again changes nothing.
+        faults.mend();
+        for body in &failed {
+            let answer = post(&mut client, body).expect(503).json();
+            assert!(answer["message"].as_str().unwrap().contains("/health"), "{answer}");
+        }
+        client.get("/-/ready").expect(503);
+        if round % 2 == 0 {
+            server.kill9();
+        } else {
+            server.signal("-TERM");
+            server.wait();
+        }
+        server.restart();
+        check(&server, &acknowledged);
+        // Some of it may have been stored; sent again, all of it counts once.
+        for body in &failed {
+            post(&mut server.client(), body).expect(202);
+        }
+        check(&server, &acknowledged);
+    }
+}
+
+/// A part that cannot be read is no reason to stop, nor to give an answer without it.
+#[test]
+fn what_cannot_be_read_is_said_and_read_when_it_can_be() {
+    let Some(faults) = Faults::new() else { return };
+    // So little of it in memory that the disk must be read.
+    let settings = faults.of(Settings::new().env("OBSERVATORY_STORE_CACHE_BYTES", "1"));
+    let mut server = Server::start_with_rules(RULES, settings);
+    let mut acknowledged = Vec::new();
+    for n in 0..40 {
+        let (ids, body) = batch("a", n, 500);
+        post(&mut server.client(), &body).expect(202);
+        acknowledged.extend(ids);
+    }
+    server.terminate();
+    server.restart();
+    faults.fail(Call::Read, "/data/db/");
+    let path = "/api/v1/events?type=load&order=asc&limit=10000";
+    let answer = server.client().get(path).expect(503).json();
+    assert_eq!(answer["error"], "store_unavailable", "{answer}");
+    server.client().get("/metrics").expect(200);
+    faults.mend();
+    check(&server, &acknowledged);
+    let (ids, body) = batch("b", 0, 1);
+    post(&mut server.client(), &body).expect(202);
+    acknowledged.extend(ids);
+    server.kill9();
+    server.restart();
+    check(&server, &acknowledged);
 }

@@ -30,6 +30,10 @@ mod disk;
 mod verify;
 // Clients that hang up, stall, flood and lie.
 mod hostile;
+// Streams: nothing is lost or shown twice, and nobody waits for anybody.
+mod stream;
+// Logging browsers in, and what streams do when a token ends.
+mod session;
 // What the journal is asked: lists, figures.
 mod asking;
 // Exports: whole or visibly broken off, in constant memory.
@@ -47,6 +51,8 @@ mod run;
 // Questions, and files of events in and out.
 mod files;
 mod query;
+// A wall clock that steps.
+mod clock;
 // The other verbs of the command line.
 mod cli;
 // The documentation names what the program has.

@@ -1,20 +1,26 @@
 //! What every test here stands on: a real server process, a plain HTTP client, real peers.
 
 mod disk;
+mod faults;
 mod http;
 mod prometheus;
 mod samples;
 mod server;
 mod settings;
+mod sse;
 pub(crate) mod tools;
+mod ws;
 
 pub(crate) use disk::Disk;
+pub(crate) use faults::{Call, Faults};
 pub(crate) use http::{Client, Response};
 pub(crate) use prometheus::{Peer, Prometheus};
 pub(crate) use samples::Samples;
 pub(crate) use server::{Server, all_bytes, cli, command, refused};
 pub(crate) use settings::Settings;
+pub(crate) use sse::Sse;
 pub(crate) use tools::{promtool, python};
+pub(crate) use ws::{Said, Ws};
 
 use std::{
     fmt::Debug,

@@ -4,6 +4,10 @@
 //! `limits parse PORT` also parses the body as a batch of events, and stores nothing.
 //! `limits expose PORT SERIES` answers GET with that many series: label blocks are copied, numbers are
 //! formatted, and the page is compressed with gzip level 1 if the client takes that.
+//!
+//! `limits watch PORT CLIENTS RATE SECONDS` is no server but a load: it posts events to one and watches its stream.
+
+mod watch;
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -49,11 +53,19 @@ struct Event<'a> {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|it| it.parse::<usize>().ok());
+    if let (Some("watch"), Some(port), Some(clients), Some(rate), Some(seconds)) =
+        (arguments.first().map(String::as_str), number(1), number(2), number(3), number(4))
+    {
+        let port = u16::try_from(port).expect("a port");
+        return watch::run(port, clients, rate, seconds);
+    }
     let work = match (arguments.first().map(String::as_str), number(2)) {
         (Some("bare"), _) => Work::Bare,
         (Some("parse"), _) => Work::Parse,
         (Some("expose"), Some(series)) => Work::Expose((0..series).map(Series::new).collect()),
-        _ => panic!("usage: limits bare|parse PORT | limits expose PORT SERIES"),
+        _ => panic!(
+            "usage: limits bare|parse PORT | limits expose PORT SERIES | limits watch PORT CLIENTS RATE SECONDS"
+        ),
     };
     let port = number(1).and_then(|it| u16::try_from(it).ok()).expect("a port");
     let runtime =

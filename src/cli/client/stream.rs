@@ -52,6 +52,11 @@ impl Client {
 }
 
 impl Stream {
+    /// Lets it be silent for so long.
+    pub(in crate::cli) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// The next bytes; `None` after the last ones. Unlike an end, what breaks off is an error.
     pub(in crate::cli) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Error> {
         let base = &self.base;

@@ -16,7 +16,7 @@ pub(super) struct Page {
 /// An event as the server wrote it.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Event(Box<RawValue>);
+pub(in crate::cli) struct Event(Box<RawValue>);
 
 /// What of an event is looked at.
 #[derive(Debug, Deserialize)]

@@ -39,6 +39,10 @@ const TIME: usize = "2026-01-05 10:00:00.000".len();
 
 const GREY: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
+const BLUE: &str = "\x1b[1;34m";
+const MAGENTA: &str = "\x1b[1;35m";
+const YELLOW: &str = "\x1b[1;33m";
+const BOLD_RED: &str = "\x1b[1;31m";
 const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
 const RESET: &str = "\x1b[0m";
@@ -83,7 +87,7 @@ impl Table {
         let (kind, source) = self.columns;
         self.paint(GREY, &time(&view.timestamp), text);
         text.push_str("  ");
-        self.paint(BOLD, &padded(&view.event_type, kind), text);
+        self.paint(class(&view.event_type), &padded(&view.event_type, kind), text);
         text.push_str("  ");
         text.push_str(&padded(&view.source, source));
         let used = TIME + 2 + kind + 2 + source;
@@ -146,6 +150,19 @@ fn shown(value: &Value<'_>, short: bool) -> String {
         }
     };
     if short { cut(&text, LONGEST) } else { text }
+}
+
+/// The colour of a type, by its first word: those of one subject are told apart from others at a glance.
+fn class(event_type: &str) -> &'static str {
+    let word = event_type.split(['_', '.', '-', '/']).next().unwrap_or_default();
+    match word {
+        "ci" | "build" | "planning" => BLUE,
+        "deployment" | "deploy" | "orchestration" => GREEN,
+        "quality" | "test" | "context" => MAGENTA,
+        "agent" | "workflow" | "tool" => YELLOW,
+        "alert" | "alerts" | "incident" => BOLD_RED,
+        _ => BOLD,
+    }
 }
 
 fn colour(name: &str, value: &Value<'_>) -> &'static str {

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,9 +31,17 @@ pub(super) struct Timeouts {
     pub(super) write: Duration,
 }
 
-/// How often a connection began and ended to work on a request: odd while it does.
+/// What a connection is at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Phase(Arc<AtomicU32>);
+pub(super) struct Phase(Arc<Work>);
+
+#[derive(Debug, Default)]
+struct Work {
+    /// How often it began and ended to work on a request: odd while it does.
+    turns: AtomicU32,
+    /// Whether the answer under way ends only with the server.
+    endless: AtomicBool,
+}
 
 /// A request is being worked on until this is dropped.
 #[derive(Debug)]
@@ -57,14 +65,31 @@ pub(super) struct Watched<T> {
 
 impl Phase {
     pub(super) fn begin(&self) -> Busy {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.0.endless.load(Ordering::Relaxed)
+    }
+}
+
+impl Busy {
+    /// Whether the answer ends only with the server.
+    pub(super) fn endless(&self, yes: bool) {
+        self.0.0.endless.store(yes, Ordering::Relaxed);
+    }
+
+    /// Leaves the connection to somebody who watches it differently: the peer may be silent for any time.
+    pub(super) fn for_ever(self) {
+        // The turn that ends when this is dropped is followed by another one.
+        self.0.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.0.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -75,7 +100,7 @@ impl<T> Watched<T> {
     }
 
     fn look(&mut self) {
-        let phase = self.phase.0.load(Ordering::Relaxed);
+        let phase = self.phase.0.turns.load(Ordering::Relaxed);
         if phase != self.seen {
             (self.seen, self.begun, self.deadline) = (phase, false, None);
         }

@@ -44,7 +44,7 @@ pub(in crate::store) fn mend(path: &Path, damaged: &[u64]) -> io::Result<()> {
 }
 
 /// A cancelled record of so many bytes; `None` if it has no place.
-fn cancelled(segment: u64, len: usize) -> Option<Vec<u8>> {
+pub(super) fn cancelled(segment: u64, len: usize) -> Option<Vec<u8>> {
     // The length of the body takes more bytes the larger it is; where that leaves a length out, the number of
     // the page, which means nothing here, takes one more.
     let shapes = [0, 300].into_iter().flat_map(|page| (1..=4).map(move |it| (page, it)));

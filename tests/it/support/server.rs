@@ -26,6 +26,8 @@ const STOP: Duration = Duration::from_secs(30);
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
     settings: Settings,
+    /// The port to listen on; 0 lets the system choose.
+    port: u16,
     dir: TempDir,
     running: Option<Running>,
     log: Arc<Mutex<String>>,
@@ -114,6 +116,7 @@ impl Server {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings,
+            port: 0,
             dir: tempfile::tempdir().unwrap(),
             running: None,
             log: Arc::default(),
@@ -132,6 +135,7 @@ impl Server {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings: settings.rules(&file),
+            port: 0,
             dir,
             running: None,
             log: Arc::default(),
@@ -150,6 +154,7 @@ impl Server {
         let mut server = Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             settings: settings.rules(&file),
+            port: 0,
             dir,
             running: None,
             log: Arc::default(),
@@ -229,6 +234,13 @@ impl Server {
         self.launch();
     }
 
+    /// The same, where clients look for it.
+    #[track_caller]
+    pub(crate) fn restart_at_its_port(&mut self) {
+        self.port = self.addr.port();
+        self.restart();
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(status.unwrap().success());
@@ -263,7 +275,8 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = command(&Settings { flags: Vec::new(), env: self.settings.env.clone() });
-        command.arg("serve").args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data_dir());
+        let listen = format!("127.0.0.1:{}", self.port);
+        command.arg("serve").args(["--listen", &listen, "--data-dir"]).arg(self.data_dir());
         command.args(&self.settings.flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
