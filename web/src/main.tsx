@@ -1,5 +1,5 @@
 import { render } from 'preact';
-import { App } from './app';
+import { App } from './frame/app';
 import { tick } from './state/clock';
 import { connect, stayConnected } from './state/feed';
 import { listenToKeys } from './state/keys';

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { connect } from '../state/feed';
 import { login } from '../state/session';
-import { Trouble } from './basics';
+import { Trouble } from '../parts/basics';
 
 /** The server wants to know who is there. The token is exchanged for a session, and not kept. */
 export function Login() {

@@ -9,7 +9,7 @@ import { allAgents, allRuns, newest } from '../state/feed';
 import { go } from '../state/route';
 import { session, logout } from '../state/session';
 import { nextTheme } from '../state/theme';
-import { Dialog } from './dialog';
+import { Dialog } from '../parts/dialog';
 import { helpOpen } from './help';
 
 export const paletteOpen = signal(false);

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { PAGES } from '../pages/all';
-import { Dialog } from './dialog';
+import { Dialog } from '../parts/dialog';
 
 export const helpOpen = signal(false);
 

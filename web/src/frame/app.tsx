@@ -1,15 +1,15 @@
 /** The frame: navigation, connection, and the page that the address names. */
 
 import { useEffect } from 'preact/hooks';
-import { locked } from './api/http';
-import { Badge } from './parts/badge';
-import { Help, helpOpen } from './parts/help';
-import { Login } from './parts/login';
-import { Palette, paletteOpen } from './parts/palette';
-import { PAGES } from './pages/all';
-import { go, hashOf, route } from './state/route';
-import { useKeys } from './state/keys';
-import { nextTheme, theme } from './state/theme';
+import { locked } from '../api/http';
+import { Badge } from './badge';
+import { Help, helpOpen } from './help';
+import { Login } from './login';
+import { Palette, paletteOpen } from './palette';
+import { PAGES } from '../pages/all';
+import { go, hashOf, route } from '../state/route';
+import { useKeys } from '../state/keys';
+import { nextTheme, theme } from '../state/theme';
 
 export function App() {
   const page = PAGES.find((it) => it.name === route.value.page) ?? PAGES[0]!;
