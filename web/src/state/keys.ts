@@ -1,20 +1,22 @@
 /** Keys do things wherever the focus is, except where something is typed. */
 
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 type Keys = Record<string, (event: KeyboardEvent) => void>;
 
-/** The newest come first: what lies on top hears a key before what is below. */
-const layers: Keys[] = [];
+/** What each part of the page does now. The newest comes first: what lies on top hears a key before what is below. */
+const layers: { current: Keys }[] = [];
 
-export function useKeys(keys: Keys, active = true): void {
-  useEffect(() => {
-    if (!active) return undefined;
-    layers.unshift(keys);
+export function useKeys(keys: Keys): void {
+  // Not in an effect: those run late, and the next key may be faster.
+  const layer = useRef(keys);
+  layer.current = keys;
+  useLayoutEffect(() => {
+    layers.unshift(layer);
     return () => {
-      layers.splice(layers.indexOf(keys), 1);
+      layers.splice(layers.indexOf(layer), 1);
     };
-  });
+  }, []);
 }
 
 export function listenToKeys(): void {
@@ -24,7 +26,7 @@ export function listenToKeys(): void {
     const control = event.ctrlKey || event.metaKey;
     const name = `${control ? 'Ctrl-' : ''}${control ? event.key.toLowerCase() : event.key}`;
     if (!control && typing(event, name)) return;
-    const action = layers.find((it) => name in it)?.[name];
+    const action = layers.find((it) => name in it.current)?.current[name];
     if (!action) return;
     event.preventDefault();
     action(event);
