@@ -32,11 +32,15 @@ export interface Link {
 /** Who has said nothing for so long is silent. */
 export const SILENT_MS = 5 * 60 * 1000;
 const LATENCIES = 200;
+/** Requests that are open at once, of all agents; the oldest are taken for lost. */
+const OPEN = 10_000;
 
 export class Agents {
   readonly #agents = new Map<string, Agent>();
   readonly #links = new Map<string, Link>();
+  /** Whose each open request is, and how many each agent has. */
   readonly #open = new Map<string, string>();
+  readonly #working = new Map<string, number>();
 
   constructor(private readonly capacity = 500) {}
 
@@ -63,6 +67,7 @@ export class Agents {
     this.#agents.clear();
     this.#links.clear();
     this.#open.clear();
+    this.#working.clear();
   }
 
   all(): Agent[] {
@@ -80,16 +85,16 @@ export class Agents {
       case 'agent_registered':
         return { type: text(event, 'agent_type', 'type'), version: text(event, 'version'), down: false };
       case 'agent_request_started':
-        bounded(this.#open, key, id, 10_000);
-        return { open: this.#opened(id) };
+        this.#begin(key, id);
+        return { open: this.#working.get(id) ?? 0 };
       case 'agent_request_completed':
       case 'agent_request_processed': {
-        this.#open.delete(key);
+        this.#end(key);
         const took = seconds(event);
         const failed = result(text(event, 'status')) === 'failure';
         const tokens = (number(event, 'input_tokens') ?? 0) + (number(event, 'output_tokens') ?? 0);
         return {
-          open: this.#opened(id),
+          open: this.#working.get(id) ?? 0,
           requests: before.requests + 1,
           errors: before.errors + (failed ? 1 : 0),
           tokens: before.tokens + tokens,
@@ -103,10 +108,24 @@ export class Agents {
     }
   }
 
-  #opened(id: string): number {
-    let res = 0;
-    for (const it of this.#open.values()) if (it === id) res += 1;
-    return res;
+  #begin(key: string, id: string): void {
+    this.#end(key);
+    this.#open.set(key, id);
+    this.#working.set(id, (this.#working.get(id) ?? 0) + 1);
+    if (this.#open.size <= OPEN) return;
+    for (const oldest of this.#open.keys()) {
+      this.#end(oldest);
+      break;
+    }
+  }
+
+  #end(key: string): void {
+    const id = this.#open.get(key);
+    if (id === undefined) return;
+    this.#open.delete(key);
+    const left = (this.#working.get(id) ?? 1) - 1;
+    if (left > 0) this.#working.set(id, left);
+    else this.#working.delete(id);
   }
 
   #update(id: string, at: number, changes: Partial<Agent>): void {

@@ -36,7 +36,7 @@ export function listenToKeys(): void {
 /** Whether the key belongs to what has the focus. */
 function typing(event: KeyboardEvent, name: string): boolean {
   const target = event.target instanceof HTMLElement ? event.target : undefined;
-  if (!target || name === 'Escape') return false;
+  if (!target || name === 'Escape' || target.closest('.virtual')) return false;
   if (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName)) return true;
   return ['BUTTON', 'A', 'SUMMARY'].includes(target.tagName) && [' ', 'Enter'].includes(name);
 }

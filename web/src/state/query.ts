@@ -42,10 +42,12 @@ export function useAnswer<T>(key: string, ask: (signal: AbortSignal) => Promise<
     void run();
     const stopFollowing = [arrived.subscribe(soon), restarted.subscribe(soon)];
     const always = setInterval(soon, pollMs);
+    document.addEventListener('visibilitychange', soon);
     return () => {
       abort.abort();
       clearTimeout(timer);
       clearInterval(always);
+      document.removeEventListener('visibilitychange', soon);
       stopFollowing.forEach((stop) => stop());
     };
   }, [key]);

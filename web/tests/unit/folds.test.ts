@@ -86,6 +86,15 @@ describe('agents', () => {
     expect(p50(agent!)).toBe(3);
   });
 
+  test('a request that began twice is open once, and a stray end ends nothing', () => {
+    const agents = new Agents();
+    for (const id of ['r1', 'r1', 'r2']) agents.take(event('agent_request_started', { agent_id: 'a', request_id: id }));
+    agents.take(event('agent_request_completed', { agent_id: 'a', request_id: 'r9' }));
+    expect(agents.all()[0]!.open).toBe(2);
+    for (let it = 0; it < 10_050; it += 1) agents.take(event('agent_request_started', { agent_id: 'b', request_id: it }));
+    expect(agents.all()[1]!.open).toBe(10_000);
+  });
+
   test('alive, silent, down and back', () => {
     const agents = new Agents();
     const state = (now: number) => stateOf(agents.all()[0]!, now);
