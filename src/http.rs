@@ -10,6 +10,7 @@ mod alertmanager;
 mod alerts;
 mod body;
 mod channels;
+mod encoding;
 mod endpoint;
 mod error;
 mod events;
@@ -38,6 +39,7 @@ mod status;
 mod stream;
 mod summary;
 mod tokens;
+mod ui;
 
 pub use endpoint::Surface;
 pub use instruments::Metrics;
