@@ -23,7 +23,7 @@ pub use engine::Origin;
 pub use manage::{ExternalAlert, RuleView};
 pub use preview::{Evaluation, EvaluationOf, Preview, PreviewError, Transition};
 pub use shipped::{Finding, has_rules, id_of, parse_rules, shipped};
-pub use table::{Entry, check};
+pub use table::{Entry, check, is_ours};
 
 use crate::alerts::{Compiled, FieldError, Kind, Rule, Silence};
 use crate::event::Time;

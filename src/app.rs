@@ -68,9 +68,6 @@ pub enum OpenError {
     /// The journal, the metrics or the rules cannot be used.
     #[error(transparent)]
     Pipeline(#[from] pipeline::OpenError),
-    /// The channels and the outbox cannot be read.
-    #[error(transparent)]
-    Notify(#[from] notify::OpenError),
     /// The alerts cannot be read.
     #[error(transparent)]
     Alerting(#[from] alerting::AlertingError),
@@ -179,8 +176,6 @@ impl App {
         let (alerting, pipeline) = (self.alerting.clone(), self.pipeline.clone());
         let ended = stopping.clone();
         tasks.spawn(async move { alerting.run(pipeline, ended).await });
-        let (outbox, ended) = (self.outbox.clone(), stopping.clone());
-        tasks.spawn(async move { outbox.run(ended).await });
         let pipeline = self.pipeline.clone();
         let keeping = tokio::spawn(async move { pipeline.keep().await });
         tokio::select! {

@@ -137,7 +137,13 @@ pub(super) fn each<T: DeserializeOwned>(
     Ok(())
 }
 
-/// Checks the value that is stored under `key`, for `observatory verify`. Keys of others are left to them.
+/// Whether `key` of the table is one of alerting's, and not of the notifications'.
+#[must_use]
+pub fn is_ours(key: &[u8]) -> bool {
+    key.first().is_some_and(|it| [RULE, INSTANCE, HISTORY, SILENCE, b'v'].contains(it))
+}
+
+/// Checks the value that is stored under `key`, for `observatory verify`.
 pub fn check(key: &[u8], value: &[u8], verdict: &mut Verdict) {
     let (readable, lost) = match key.first() {
         Some(&RULE) => (decode::<StoredRule>(key, value).is_ok(), "an alert rule"),

@@ -183,10 +183,10 @@ fn check_tables(
     })?;
     let mut alerts = Verdict::default();
     read(ALERTS, &mut |it| match it {
-        Read::Entry(key, value) if notify::verify::is_ours(&key) => {
-            notify::verify::check(&key, &value, &mut alerts);
+        Read::Entry(key, value) if alerting::is_ours(&key) => {
+            alerting::check(&key, &value, &mut alerts);
         }
-        Read::Entry(key, value) => alerting::check(&key, &value, &mut alerts),
+        Read::Entry(key, value) => notify::verify::check(&key, &value, &mut alerts),
         Read::Unreadable(it) => hidden.push((ALERTS, it)),
     })?;
     let mut in_groups = groups::Verify::default();
