@@ -43,7 +43,7 @@ impl World {
         let outbox = Outbox::open(store.clone(), notify::Config::new(|| START)).unwrap();
         let config = Config { shipped: false, rules, ..Config::default() };
         let alerting = Alerting::open(store, config, outbox, 1, START).unwrap();
-        let text = "version: 1\nmetrics:\n  cpu:\n    help: C.\n    type: gauge\n    match: cpu\n    set: $value\n    labels: {host: $host}\n    limit: 20000\n  requests_total:\n    help: R.\n    match: request\n    count: 1\n    labels: {result: $result}\n";
+        let text = "version: 1\nmetrics:\n  cpu:\n    help: C.\n    match: cpu\n    set: $value\n    labels: {host: $host}\n    limit: 20000\n  requests_total:\n    help: R.\n    match: request\n    count: 1\n    labels: {result: $result}\n";
         let rules = Arc::new(RuleSet::parse(text).unwrap());
         let config = crate::metrics::Config { zero_first: false, created_series: false };
         let mut projection = Projection::new(Arc::clone(&rules), config, None, i64::MIN);

@@ -107,8 +107,3 @@ fn root() -> &'static Path {
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|it| !it.is_empty())
 }
-
-/// amtool, the client of Alertmanager.
-pub(crate) fn amtool() -> Option<PathBuf> {
-    required("amtool (apt-get install prometheus-alertmanager)", on_path("amtool"))
-}
