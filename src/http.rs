@@ -7,6 +7,7 @@
 mod admin;
 mod body;
 mod channels;
+mod encoding;
 mod endpoint;
 mod error;
 mod events;
@@ -35,6 +36,7 @@ mod status;
 mod stream;
 mod summary;
 mod tokens;
+mod ui;
 
 pub use endpoint::Surface;
 pub use instruments::Metrics;

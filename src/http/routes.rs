@@ -6,6 +6,7 @@ use super::gate::Access;
 use super::{
     admin, channels, events, export, health, home, logs, maintenance, metrics, notifications,
     openapi, openmetrics, push, replay, rules, services, session, status, stream, summary, tokens,
+    ui,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -497,6 +498,14 @@ pub(super) const ROUTES: &[Route] = &[
         // Where the Pushgateway has its page.
         aliases: &[("/status", Rendering::Canonical)],
         summary: "Get the home page",
+    },
+    Route {
+        methods: GET,
+        path: "/assets/{name}",
+        access: Access::Public,
+        handler: |it| Box::pin(ui::asset(it)),
+        aliases: &[],
+        summary: "Get a part of the home page",
     },
 ];
 
