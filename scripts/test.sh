@@ -23,6 +23,8 @@ install_packages() {
   command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
   # What answers as we do is asked the same; the clients that push to it push to us.
   command -v prometheus-pushgateway >/dev/null || wanted+=(prometheus-pushgateway)
+  # What alerts are forwarded to.
+  command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null || wanted+=(prometheus-alertmanager)
   command -v npm >/dev/null || wanted+=(nodejs npm)
   ruby -e "require 'prometheus/client/push'" 2>/dev/null || wanted+=(ruby ruby-prometheus-client-mmap)
   [ -e /usr/include/prometheus/gateway.h ] || wanted+=(prometheus-cpp-dev)
@@ -60,7 +62,7 @@ install_peers() {
 
 # The official Python parser is the oracle for what the exposition writes.
 install_python() {
-  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy, websockets, sseclient' 2>/dev/null; then
+  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy, aiosmtpd, cryptography, standardwebhooks, websockets, sseclient' 2>/dev/null; then
     say "python oracle in .venv-test"
     { python3 -m venv "$venv" &&
       "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements-test.txt; } ||

@@ -171,23 +171,22 @@ fn check_tables(
         Read::Entry(key, value) => in_metrics.entry(&key, &value),
         Read::Unreadable(it) => hidden.push((METRICS, it)),
     })?;
-    let mut tokens = Verdict::default();
-    read(TOKENS, &mut |it| match it {
-        Read::Entry(key, value) => tokens::verify::check(&key, &value, &mut tokens),
-        Read::Unreadable(it) => hidden.push((TOKENS, it)),
-    })?;
-    let mut services = Verdict::default();
-    read(SERVICES, &mut |it| match it {
-        Read::Entry(key, value) => services::check(&key, &value, &mut services),
-        Read::Unreadable(it) => hidden.push((SERVICES, it)),
-    })?;
-    let mut alerts = Verdict::default();
-    read(ALERTS, &mut |it| match it {
-        Read::Entry(key, value) if alerting::is_ours(&key) => {
-            alerting::check(&key, &value, &mut alerts);
+    let mut each_alone = |name, check: fn(&[u8], &[u8], &mut Verdict)| {
+        let mut verdict = Verdict::default();
+        read(name, &mut |it| match it {
+            Read::Entry(key, value) => check(&key, &value, &mut verdict),
+            Read::Unreadable(it) => hidden.push((name, it)),
+        })?;
+        Ok::<Verdict, StoreError>(verdict)
+    };
+    let tokens = each_alone(TOKENS, tokens::verify::check)?;
+    let services = each_alone(SERVICES, services::check)?;
+    let alerts = each_alone(ALERTS, |key, value, verdict| {
+        if alerting::is_ours(key) {
+            alerting::check(key, value, verdict);
+        } else {
+            notify::verify::check(key, value, verdict);
         }
-        Read::Entry(key, value) => notify::verify::check(&key, &value, &mut alerts),
-        Read::Unreadable(it) => hidden.push((ALERTS, it)),
     })?;
     let mut in_groups = groups::Verify::default();
     read(GROUPS, &mut |it| match it {

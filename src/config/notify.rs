@@ -176,7 +176,7 @@ impl Value for Text {
     }
 
     fn show(&self) -> String {
-        self.0.as_deref().map_or_else(|| "null".to_owned(), quoted)
+        quoted(self.0.as_deref().unwrap_or_default())
     }
 }
 
@@ -187,7 +187,7 @@ impl Value for Hidden {
     }
 
     fn show(&self) -> String {
-        self.0.as_ref().map_or_else(|| "null".to_owned(), |_| "\"***\"".to_owned())
+        quoted(self.0.as_ref().map_or("", |_| "***"))
     }
 }
 

@@ -42,8 +42,8 @@ pub struct Channel {
     pub updated: Option<Time>,
 }
 
-/// How a channel is reached.
-#[derive(Clone, Debug, PartialEq)]
+/// How a channel is reached. Its `Debug` is what may be shown.
+#[derive(Clone, PartialEq)]
 pub enum Target {
     /// Mail.
     Email(Email),
@@ -91,7 +91,7 @@ pub enum SmtpTls {
 }
 
 /// A Slack channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Slack {
     /// By an incoming webhook.
     Hook(Url),
@@ -109,7 +109,7 @@ pub enum Slack {
 }
 
 /// An HTTP endpoint.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Webhook {
     /// Where to.
     pub url: Url,
@@ -245,6 +245,12 @@ impl Target {
             }
         }
         res
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), Value::Object(self.to_json(Secrets::Masked)))
     }
 }
 

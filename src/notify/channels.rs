@@ -115,7 +115,7 @@ impl Outbox {
         let channel = self.put_channel(channel)?;
         // What failed before may go now.
         if let Some(queue) = self.shared.queues().get_mut(&channel.id) {
-            (queue.failures, queue.paused_until) = (0, None);
+            queue.paused_until = None;
         }
         self.shared.wake.notify_one();
         Ok(channel)

@@ -48,7 +48,7 @@ impl Outbox {
         let attempt = self.shared.sender.send(channel, message, handle, now).await;
         self.shared.own.attempt(channel, &attempt);
         let (outbox, to) = (self.clone(), channel.clone());
-        let work = tokio::task::spawn_blocking(move || outbox.settle(&to, loaded, attempt));
+        let work = tokio::task::spawn_blocking(move || outbox.settle(&to, loaded, &attempt));
         match work.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.store_failed(channel, &error),

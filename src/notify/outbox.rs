@@ -111,8 +111,8 @@ impl Outbox {
         let mut enqueued = Enqueued::default();
         for channel in channels {
             match self.why_not(&channel, notification) {
-                Some(reason) => self.log_suppressed(batch, notification, &channel, reason, now),
-                None => self.put_row(batch, notification, &channel, now, &mut enqueued),
+                Some(reason) => self.log_suppressed(batch, notification, (&channel, reason), now),
+                None => enqueued.0.push(self.put_row(batch, notification, &channel, now)),
             }
         }
         Ok(enqueued)
@@ -127,7 +127,7 @@ impl Outbox {
         now: Time,
     ) {
         for channel in notification.channels.iter().filter_map(|it| self.find_channel(it)) {
-            self.log_suppressed(batch, notification, &channel, reason, now);
+            self.log_suppressed(batch, notification, (&channel, reason), now);
         }
     }
 
@@ -150,8 +150,7 @@ impl Outbox {
         notification: &Notification,
         channel: &Channel,
         now: Time,
-        enqueued: &mut Enqueued,
-    ) {
+    ) -> (String, Arc<str>, Waiting) {
         let Notification { alert, transition, kind, group_key, channels: _ } = notification;
         let config = &self.shared.config;
         // Critical alerts do not wait for company. Alertmanagers group by themselves.
@@ -180,15 +179,14 @@ impl Outbox {
         delivery.next_attempt_at = Some(due);
         batch.put(&record::key(ROW, &id), &record::encode(&row));
         put_delivery(batch, &delivery, true);
-        enqueued.0.push((channel.id.clone(), id.into(), Waiting::of(&row)));
+        (channel.id.clone(), id.into(), Waiting::of(&row))
     }
 
     fn log_suppressed(
         &self,
         batch: &mut Batch,
         notification: &Notification,
-        channel: &Channel,
-        reason: &str,
+        (channel, reason): (&Channel, &str),
         now: Time,
     ) {
         let mut delivery =

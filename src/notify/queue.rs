@@ -24,8 +24,6 @@ pub(super) struct Queue {
     pub(super) rows: BTreeMap<Arc<str>, Waiting>,
     /// Whether something is on its way: then nothing else is.
     pub(super) busy: bool,
-    /// Attempts that failed one after the other, whatever the message.
-    pub(super) failures: u32,
     pub(super) paused_until: Option<Instant>,
     last_sent: Option<Instant>,
     /// When a message of a group was or will be sent last.
@@ -165,18 +163,17 @@ impl Queue {
         if self.groups.len() > MAX_GROUPS {
             self.groups.retain(|_, last| left(last.saturating_add(MAX_WAIT), now) > Duration::ZERO);
         }
-        (self.busy, self.failures, self.paused_until) = (false, 0, None);
+        (self.busy, self.paused_until) = (false, None);
         self.last_sent = Some(at);
     }
 
-    /// A message is tried again at `due`, and nothing at all until `paused_until`.
+    /// A message is tried again at `due`, and nothing at all, from `at` on, until `paused_until`.
     pub(super) fn failed(
         &mut self,
         ids: &[Arc<str>],
         message: Option<&Arc<str>>,
         due: Time,
-        paused_until: Instant,
-        at: Instant,
+        (at, paused_until): (Instant, Instant),
     ) {
         for id in ids {
             if let Some(row) = self.rows.get_mut(id) {

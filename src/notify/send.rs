@@ -125,8 +125,8 @@ impl Attempt {
 
 /// A client by itself, to see what it refuses.
 #[cfg(test)]
-pub(super) fn test_client(guard: Guard) -> Client {
-    Client::new(guard, Duration::from_secs(5), crate::pipeline::now).unwrap()
+pub(super) fn test_client(guard: Guard, clock: fn() -> Time) -> Client {
+    Client::new(guard, Duration::from_secs(5), clock).unwrap()
 }
 
 /// `text` on one line, without control characters, cut.

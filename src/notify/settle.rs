@@ -10,12 +10,16 @@ use super::send::{Attempt, Verdict};
 use super::{ChannelError, Outbox};
 use crate::event::Time;
 use crate::store::{Batch, StoreError};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Entries of the log that one batch forgets.
 const FORGET_BATCH: usize = 1000;
 
 /// What follows for a row.
+#[derive(Clone, Copy)]
 enum End<'a> {
     /// It is done, with this state.
     Done(State, Option<&'a str>),
@@ -25,76 +29,55 @@ enum End<'a> {
     Dead(&'a str),
 }
 
+/// The attempt that ended a row, and the message that it went with.
+struct Last<'a> {
+    message: &'a str,
+    tried: Tried,
+}
+
+/// How long a message waits for its next attempt, and whether its server said so.
+#[derive(Clone, Copy)]
+struct Wait {
+    pause: Duration,
+    asked: bool,
+}
+
 impl Outbox {
     /// Stores what came of `attempt`. Blocking.
     pub(super) fn settle(
         &self,
         channel: &Arc<Channel>,
         loaded: Loaded,
-        attempt: Attempt,
+        attempt: &Attempt,
     ) -> Result<(), StoreError> {
-        let (now, at) = (self.shared.now(), Instant::now());
+        let now = self.shared.now();
         let Loaded { message, mut rows, .. } = loaded;
-        let ids: Vec<Arc<str>> = rows.iter().map(|(id, _)| id.clone()).collect();
-        let attempts = rows.iter().map(|(_, it)| it.attempts + 1).max().unwrap_or(1);
         let oldest = rows.iter().map(|(_, it)| it.created).min().unwrap_or(now);
         let given_up = now.seconds_since(oldest) >= self.shared.config.give_up_after.as_secs_f64();
-        let wait = match attempt.verdict {
-            Verdict::Retry(_) if given_up => None,
-            Verdict::Retry(asked) => {
-                let own = backoff::pause(attempts, super::chance());
-                Some((own.max(asked.unwrap_or_default()), asked))
-            }
-            _ => None,
-        };
-        let reason = dead_reason(&attempt, given_up);
+        let wait = if given_up { None } else { wait(attempt, &rows) };
+        let reason = dead_reason(attempt, given_up);
         let mut batch = Batch::default();
         for (id, row) in &mut rows {
-            let last_of_alert = !told_later(&message.entries, row);
             let end = match (attempt.verdict, wait) {
-                (Verdict::Delivered, _) if last_of_alert => End::Done(State::Sent, None),
-                (Verdict::Delivered, _) => {
+                (Verdict::Delivered, _) if told_later(&message.entries, row) => {
                     End::Done(State::Merged, Some("a later one told it too"))
                 }
-                (_, Some((wait, _))) => End::Again(now.saturating_add(wait)),
+                (Verdict::Delivered, _) => End::Done(State::Sent, None),
+                (_, Some(it)) => End::Again(now.saturating_add(it.pause)),
                 (_, None) => End::Dead(&reason),
             };
-            let tried = Tried {
-                at: now,
-                status: attempt.status,
-                response: attempt.said.clone(),
-                duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-            };
-            self.end_row(&mut batch, (id, row), &message.id, (end, Some(tried)), channel, now)?;
+            let last = Last { message: &message.id, tried: Tried::of(attempt, now) };
+            self.end_row(&mut batch, (id, row), (end, Some(last)), (channel, now))?;
         }
         if attempt.verdict == Verdict::Delivered {
-            self.remember_sent(&mut batch, channel, &message, &attempt);
+            self.remember_sent(&mut batch, channel, &message, attempt);
         }
         self.shared.table.apply(batch)?;
         // What is tried again may be forgotten to have failed, but what was sent may not be sent again.
         if wait.is_none() {
             self.shared.store.flush()?;
         }
-        let mut queues = self.shared.queues();
-        if let Some(queue) = queues.get_mut(&channel.id) {
-            match wait {
-                None => queue.settled(&ids, now, at),
-                Some((wait, asked)) => {
-                    queue.failures = queue.failures.saturating_add(1);
-                    // A server that says when to come back means everything; one that fails may do so for this message.
-                    let pause = asked.map_or(wait.min(MAX_CHANNEL_PAUSE), |_| wait);
-                    let fixed =
-                        rows.first().and_then(|(_, it)| it.message.as_deref().map(Arc::from));
-                    let due = now.saturating_add(wait);
-                    queue.failed(&ids, fixed.as_ref(), due, at + pause, at);
-                }
-            }
-            if matches!(channel.target, Target::Alertmanager(_)) {
-                let next = at + self.shared.config.resend_interval;
-                queue.resend_at = Some(queue.resend_at.map_or(next, |it| it.min(next)));
-            }
-        }
-        drop(queues);
+        self.settle_queue(channel, &rows, wait, now);
         if attempt.verdict == Verdict::Gone {
             let status = attempt.status.map_or(String::new(), |it| format!("{it} "));
             let reason = format!("the server answered {status}{}", attempt.said);
@@ -109,20 +92,44 @@ impl Outbox {
         Ok(())
     }
 
+    /// The channel goes on, at once or after a pause.
+    fn settle_queue(
+        &self,
+        channel: &Channel,
+        rows: &[(Arc<str>, Row)],
+        wait: Option<Wait>,
+        now: Time,
+    ) {
+        let at = Instant::now();
+        let ids: Vec<Arc<str>> = rows.iter().map(|(id, _)| id.clone()).collect();
+        let mut queues = self.shared.queues();
+        let Some(queue) = queues.get_mut(&channel.id) else { return };
+        match wait {
+            None => queue.settled(&ids, now, at),
+            Some(Wait { pause, asked }) => {
+                // A server that says when to come back means everything; one that fails may do so for this message.
+                let rest = if asked { pause } else { pause.min(MAX_CHANNEL_PAUSE) };
+                let fixed = rows.first().and_then(|(_, it)| it.message.as_deref().map(Arc::from));
+                let due = now.saturating_add(pause);
+                queue.failed(&ids, fixed.as_ref(), due, (at, at + rest));
+            }
+        }
+        if matches!(channel.target, Target::Alertmanager(_)) {
+            let next = at + self.shared.config.resend_interval;
+            queue.resend_at = Some(queue.resend_at.map_or(next, |it| it.min(next)));
+        }
+    }
+
     /// Changes one row, and its entry of the log.
     fn end_row(
         &self,
         batch: &mut Batch,
         (id, row): (&str, &mut Row),
-        message: &str,
-        (end, tried): (End<'_>, Option<Tried>),
-        channel: &Channel,
-        now: Time,
+        (end, last): (End<'_>, Option<Last<'_>>),
+        (channel, now): (&Channel, Time),
     ) -> Result<(), StoreError> {
-        let log = self.shared.table.get(&record::key2(LOG, &row.alert.id, id))?;
-        let mut delivery = log.and_then(|it| record::decode::<Delivery>(&it));
         let key = record::key(ROW, id);
-        row.attempts += u32::from(tried.is_some());
+        row.attempts += u32::from(last.is_some());
         let (state, reason, next) = match end {
             End::Done(state, reason) => {
                 batch.remove(&key);
@@ -152,16 +159,27 @@ impl Outbox {
         if state != State::Queued {
             self.shared.own.finished(channel, state);
         }
-        if let Some(delivery) = &mut delivery {
-            delivery.message_id = tried.is_some().then(|| message.to_owned());
-            if let Some(tried) = tried {
+        self.change_log(batch, (id, row), |delivery| {
+            if let Some(Last { message, tried }) = last {
+                delivery.message_id = Some(message.to_owned());
                 delivery.tried(tried);
             }
-            delivery.state = state;
-            delivery.reason = reason.map(str::to_owned);
-            delivery.next_attempt_at = next;
-            delivery.updated_at = now;
-            put_delivery(batch, delivery, false);
+            (delivery.state, delivery.updated_at) = (state, now);
+            (delivery.reason, delivery.next_attempt_at) = (reason.map(str::to_owned), next);
+        })
+    }
+
+    /// Changes the entry of the log of a row, if it has one.
+    fn change_log(
+        &self,
+        batch: &mut Batch,
+        (id, row): (&str, &Row),
+        change: impl FnOnce(&mut Delivery),
+    ) -> Result<(), StoreError> {
+        let log = self.shared.table.get(&record::key2(LOG, &row.alert.id, id))?;
+        if let Some(mut delivery) = log.and_then(|it| record::decode::<Delivery>(&it)) {
+            change(&mut delivery);
+            put_delivery(batch, &delivery, false);
         }
         Ok(())
     }
@@ -212,37 +230,28 @@ impl Outbox {
         for id in ids {
             let value = self.shared.table.get(&record::key(ROW, id))?;
             let Some(mut row) = value.and_then(|it| record::decode::<Row>(&it)) else { continue };
-            let channel = self.find_channel(&row.channel);
-            let (end, message) = ((End::Dead(reason), None), row.message.clone());
-            let message = message.unwrap_or_default();
-            match channel {
-                Some(it) => self.end_row(&mut batch, (id, &mut row), &message, end, &it, now)?,
+            match self.find_channel(&row.channel) {
+                Some(it) => {
+                    self.end_row(
+                        &mut batch,
+                        (id, &mut row),
+                        (End::Dead(reason), None),
+                        (&it, now),
+                    )?;
+                }
                 None => {
                     row.dead = true;
                     batch.put(&record::key(ROW, id), &record::encode(&row));
-                    self.note_dead(&mut batch, &row, id, reason, now)?;
+                    self.change_log(&mut batch, (id, &row), |delivery| {
+                        (delivery.state, delivery.updated_at) = (State::Dead, now);
+                        delivery.reason = Some(reason.to_owned());
+                        delivery.next_attempt_at = None;
+                    })?;
                 }
             }
         }
         self.shared.table.apply(batch)?;
         self.shared.store.flush()
-    }
-
-    fn note_dead(
-        &self,
-        batch: &mut Batch,
-        row: &Row,
-        id: &str,
-        reason: &str,
-        now: Time,
-    ) -> Result<(), StoreError> {
-        let log = self.shared.table.get(&record::key2(LOG, &row.alert.id, id))?;
-        if let Some(mut delivery) = log.and_then(|it| record::decode::<Delivery>(&it)) {
-            (delivery.state, delivery.updated_at) = (State::Dead, now);
-            (delivery.reason, delivery.next_attempt_at) = (Some(reason.to_owned()), None);
-            put_delivery(batch, &delivery, false);
-        }
-        Ok(())
     }
 
     /// Gives up what is too old or for nobody, and forgets the old end of the log. Blocking.
@@ -304,6 +313,21 @@ impl Outbox {
             }
         }
         table.apply(batch)
+    }
+}
+
+/// How long until the next attempt, if there is one.
+fn wait(attempt: &Attempt, rows: &[(Arc<str>, Row)]) -> Option<Wait> {
+    let Verdict::Retry(asked) = attempt.verdict else { return None };
+    let attempts = rows.iter().map(|(_, it)| it.attempts + 1).max().unwrap_or(1);
+    let own = backoff::pause(attempts, super::chance());
+    Some(Wait { pause: own.max(asked.unwrap_or_default()), asked: asked.is_some() })
+}
+
+impl Tried {
+    fn of(attempt: &Attempt, at: Time) -> Self {
+        let duration_ms = u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX);
+        Self { at, status: attempt.status, response: attempt.said.clone(), duration_ms }
     }
 }
 

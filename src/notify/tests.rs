@@ -266,7 +266,7 @@ async fn from_hand_to_wire_takes_milliseconds() {
 async fn what_a_name_means_is_checked_before_the_connection() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let client = send::test_client(Guard::default());
+    let client = send::test_client(Guard::default(), Time::default);
     // The system's own resolver knows this one, and the guard sees only what it means.
     let error = client.check_name("localhost", port).await.unwrap_err();
     assert!(error.contains("loopback"), "{error}");

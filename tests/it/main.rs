@@ -44,6 +44,8 @@ mod logs;
 mod prometheus;
 // Rules: check, test, explain, reload.
 mod rules_cli;
+// Notifications: real mail servers, Alertmanagers and verifiers; kill -9 with a full outbox.
+mod notify;
 // The past: replays, backfills, and an export that a real Prometheus answers questions about.
 mod past;
 // A command between two events, and what waits on disk for the server.

@@ -112,8 +112,14 @@ fn signatures_are_those_of_standard_webhooks() {
     let mut client = server.client();
     let config = json!({"url": sink.url(), "secrets": [SECRET, other]});
     let channel = channel(&mut client, "webhook", config);
-    let tested = client.post(&format!("{CHANNELS}/{channel}/test"), "application/json", b"").expect(200).json();
-    assert_eq!((&tested["success"], &tested["status"], &tested["response"]), (&json!(true), &json!(200), &json!("ok")));
+    let tested = client
+        .post(&format!("{CHANNELS}/{channel}/test"), "application/json", b"")
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&tested["success"], &tested["status"], &tested["response"]),
+        (&json!(true), &json!(200), &json!("ok"))
+    );
     for _ in 0..20 {
         let id = queue(&mut client, &channel).unwrap();
         wait_for_state(&mut client, &id, "sent");
@@ -206,7 +212,10 @@ fn mail_goes_over_starttls_with_auth() {
     let mail = smtpd.mail();
     assert_eq!((&mail["tls"], &mail["authenticated"]), (&json!(true), &json!(true)));
     assert_eq!(mail["to"], json!(["ops@example.org", "night@example.org"]));
-    assert!(mail["plain"].as_str().unwrap().contains("\"quotes\", <brackets> & an ampersand"), "{mail}");
+    assert!(
+        mail["plain"].as_str().unwrap().contains("\"quotes\", <brackets> & an ampersand"),
+        "{mail}"
+    );
     assert!(mail["html"].as_str().unwrap().contains("&lt;brackets&gt; &amp; an"), "{mail}");
     let id = queue(&mut server.client(), "email").unwrap();
     wait_for_state(&mut server.client(), &id, "sent");
@@ -255,9 +264,30 @@ fn private_targets_are_not_connected_to() {
     let server = Server::start();
     let mut client = server.client();
     let hosts = [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "127.0.0.1.",
-        "%31%32%37.0.0.1", "①②⑦.⓪.⓪.①", "127。0。0。1", "localhost", "LOCALHOST", "localhost.", "a.localhost", "[::1]",
-        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[::127.0.0.1]", "0.0.0.0", "0", "[::]",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.0.0.1.",
+        "%31%32%37.0.0.1",
+        "①②⑦.⓪.⓪.①",
+        "127。0。0。1",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "[::127.0.0.1]",
+        "0.0.0.0",
+        "0",
+        "[::]",
     ];
     for host in hosts {
         let url = format!("http://{host}:{port}/");
@@ -294,7 +324,13 @@ fn secrets_are_nowhere_to_be_seen() {
     let sink = Sink::start(|_| (500, ""));
     let mut server = Server::start_with(private().env("OBSERVATORY_LOG_LEVEL", "trace"));
     let mut client = server.client();
-    let secrets = ["topsecretpath", "topsecretheader", "topsecretbearer", "topsecretpassword", "xoxb-topsecret"];
+    let secrets = [
+        "topsecretpath",
+        "topsecretheader",
+        "topsecretbearer",
+        "topsecretpassword",
+        "xoxb-topsecret",
+    ];
     let key = "dG9wc2VjcmV0dG9wc2VjcmV0dG9wc2VjcmV0";
     let hook = json!({"url": format!("http://{}/topsecretpath", sink.addr), "secret": format!("whsec_{key}"),
         "headers": {"x-key": "topsecretheader"}, "bearer_token": "topsecretbearer"});
@@ -351,7 +387,8 @@ impl Alertmanager {
         let program = tools::alertmanager()?;
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("am.yml");
-        std::fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").unwrap();
+        std::fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+            .unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
@@ -373,7 +410,9 @@ impl Alertmanager {
 
 #[test]
 fn alertmanagers_take_what_is_forwarded() {
-    let (Some(first), Some(second)) = (Alertmanager::start(), Alertmanager::start()) else { return };
+    let (Some(first), Some(second)) = (Alertmanager::start(), Alertmanager::start()) else {
+        return;
+    };
     let Some(amtool) = tools::amtool() else { return };
     let server = Server::start_with(private());
     let config = json!({"urls": [first.url, second.url]});
@@ -399,25 +438,31 @@ fn channels_are_made_changed_and_removed() {
     let sink = Sink::start(|_| (200, ""));
     let id = channel(&mut client, "webhook", json!({"url": sink.url(), "secret": SECRET}));
     let path = format!("{CHANNELS}/{id}");
-    let twice = json!({"name": "the webhook channel", "type": "webhook", "config": {"url": sink.url()}}).to_string();
+    let twice =
+        json!({"name": "the webhook channel", "type": "webhook", "config": {"url": sink.url()}})
+            .to_string();
     client.post(CHANNELS, "application/json", twice.as_bytes()).expect(409);
     let mut view = client.get(&path).expect(200).json();
     assert_eq!(view["config"]["secrets"], json!(["***"]));
     // What was read is sent back: nothing changes but the name.
     view["name"] = "other".into();
-    client.request("PUT", &path, &[("content-type", "application/json")], view.to_string().as_bytes()).expect(200);
+    client
+        .request("PUT", &path, &[("content-type", "application/json")], view.to_string().as_bytes())
+        .expect(200);
     assert_eq!(test(&mut client, "other")["success"], true);
     assert!(sink.got()[0].headers["webhook-signature"].starts_with("v1,"));
     let off = br#"{"enabled": false}"#;
     client.request("PATCH", &path, &[], off).expect(200);
     let listed = client.get(&format!("{DELIVERIES}?state=suppressed")).expect(200).json();
     assert_eq!(listed["notifications"], json!([]));
-    let res = client.request("POST", &format!("{path}/test?queued=true"), &[], b"").expect(202).json();
+    let res =
+        client.request("POST", &format!("{path}/test?queued=true"), &[], b"").expect(202).json();
     assert_eq!(res["notification_ids"], json!([]));
     let listed = client.get(&format!("{DELIVERIES}?state=suppressed")).expect(200).json();
     assert_eq!(listed["notifications"][0]["reason"], "the channel is switched off");
     client.request("DELETE", &path, &[], b"").expect(200);
     client.get(&path).expect(404);
-    let ids: HashSet<_> = sink.got().into_iter().map(|it| it.headers["webhook-id"].clone()).collect();
+    let ids: HashSet<_> =
+        sink.got().into_iter().map(|it| it.headers["webhook-id"].clone()).collect();
     assert_eq!(ids.len(), 1);
 }

@@ -253,6 +253,7 @@ impl Reading {
         };
         let mut headers = read_headers(fields);
         authorization(fields, &mut headers);
+        headers.sort_by(|a, b| a.0.cmp(&b.0));
         let timeout = fields.duration("timeout");
         let secrets = secrets.into_iter().map(Secret::new).collect();
         Some(Webhook { url: url?, secrets, body, headers, timeout })
@@ -273,6 +274,7 @@ impl Reading {
         }
         let mut headers = read_headers(fields);
         authorization(fields, &mut headers);
+        headers.sort_by(|a, b| a.0.cmp(&b.0));
         if urls.is_empty() { None } else { Some(Alertmanager { urls, headers }) }
     }
 }

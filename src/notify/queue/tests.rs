@@ -138,7 +138,7 @@ fn a_channel_rests() {
     assert!(matches!(queue.next(at(0), now, slow), Next::Wait(it) if it.as_secs() == 60));
     queue.busy = true;
     check(&queue, at(0), NO_PACE, "nothing");
-    queue.failed(&["2".into()], None, at(5), now + Duration::from_secs(7), now);
+    queue.failed(&["2".into()], None, at(5), (now, now + Duration::from_secs(7)));
     assert!(matches!(queue.next(at(9), now, NO_PACE), Next::Wait(it) if it.as_secs() == 7));
 }
 

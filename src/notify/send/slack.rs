@@ -12,6 +12,7 @@ use crate::notify::message::{Entry, Kind, Message};
 use crate::notify::render;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Alerts that a message shows; how many more there are is told.
@@ -59,20 +60,17 @@ pub(super) async fn send(
             };
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
-            let mut payload = payload(message);
             let known = handle.and_then(|it| it.split_once(' ')).filter(|_| *update);
-            let method = match known {
+            let (method, more) = match known {
                 Some((id, ts)) if message.is_resolved() => {
-                    payload["channel"] = id.into();
-                    payload["ts"] = ts.into();
-                    "chat.update"
+                    ("chat.update", json!({"channel": id, "ts": ts}))
                 }
-                _ => {
-                    payload["channel"] = channel.as_str().into();
-                    payload["unfurl_links"] = false.into();
-                    "chat.postMessage"
-                }
+                _ => ("chat.postMessage", json!({"channel": channel, "unfurl_links": false})),
             };
+            let mut payload = payload(message);
+            if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
+                payload.extend(more);
+            }
             let Some(url) = below(api, method) else {
                 return Attempt::dead("the URL of the API cannot be used");
             };
@@ -105,19 +103,28 @@ fn of_hook(answer: &Answer) -> Attempt {
     Attempt { verdict, ..attempt }
 }
 
+/// The body of an answer of the API.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    ok: bool,
+    error: String,
+    channel: Option<String>,
+    ts: Option<String>,
+}
+
 /// The answer of the API: 200, and `ok` in the body or not.
 fn of_api(answer: &Answer) -> Attempt {
     let attempt = answer.attempt();
     if attempt.verdict != Verdict::Delivered {
         return attempt;
     }
-    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    if said["ok"] == true {
-        let handle = said["channel"].as_str().zip(said["ts"].as_str());
-        let handle = handle.map(|(channel, ts)| format!("{channel} {ts}"));
+    let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if said.ok {
+        let handle = said.channel.zip(said.ts).map(|(channel, ts)| format!("{channel} {ts}"));
         return Attempt { handle, ..attempt };
     }
-    let verdict = match said["error"].as_str().unwrap_or_default() {
+    let verdict = match said.error.as_str() {
         it if GONE.contains(&it) => Verdict::Gone,
         it if PASSING.contains(&it) => Verdict::Retry(answer.retry_after()),
         "" => Verdict::Retry(None),

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// A request that came.
@@ -14,7 +14,6 @@ use std::{
 pub(crate) struct Got {
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
-    pub(crate) at: Instant,
     /// What it was answered; 0: nothing.
     pub(crate) status: u16,
 }
@@ -62,7 +61,6 @@ fn serve(stream: TcpStream, got: &Mutex<Vec<Got>>, answer: &dyn Fn(usize) -> Ans
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let at = Instant::now();
         let mut headers = HashMap::new();
         loop {
             let mut line = String::new();
@@ -77,7 +75,7 @@ fn serve(stream: TcpStream, got: &Mutex<Vec<Got>>, answer: &dyn Fn(usize) -> Ans
         let (status, more) = {
             let mut got = got.lock().unwrap();
             let answer = answer(got.len());
-            got.push(Got { headers, body, at, status: answer.0 });
+            got.push(Got { headers, body, status: answer.0 });
             answer
         };
         if status == 0 {

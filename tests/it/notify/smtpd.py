@@ -65,7 +65,7 @@ context.load_cert_chain(chain)
 
 def authenticate(server, session, envelope, mechanism, data):
     right = isinstance(data, LoginPassword) and data == LoginPassword(b"robot", b"pa55-of-the-robot")
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 class Handler:
