@@ -166,16 +166,8 @@ fn pattern(node: &Node) -> Result<String, Vec<Fault>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::tests::check;
     use super::*;
-    use std::path::Path;
-
-    #[track_caller]
-    fn check<T: Value>(text: &str, expected: &str) {
-        let value = T::read(&Node::parse(text).unwrap(), &Context { base: Path::new("") });
-        let messages =
-            |it: Vec<Fault>| it.into_iter().map(|it| it.message).collect::<Vec<_>>().join("; ");
-        assert_eq!(value.map_or_else(messages, |it| it.show()), expected, "{text}");
-    }
 
     #[test]
     fn jobs_are_told_by_patterns() {

@@ -147,16 +147,8 @@ impl Value for Globs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::tests::check;
     use super::*;
-    use std::path::Path;
-
-    #[track_caller]
-    fn check<T: Value>(text: &str, expected: &str) {
-        let value = T::read(&Node::parse(text).unwrap(), &Context { base: Path::new("") });
-        let messages =
-            |it: Vec<Fault>| it.into_iter().map(|it| it.message).collect::<Vec<_>>().join("; ");
-        assert_eq!(value.map_or_else(messages, |it| it.show()), expected, "{text}");
-    }
 
     #[test]
     fn ages_and_bounds() {

@@ -42,14 +42,10 @@ impl Stream {
 
 impl Default for Stream {
     fn default() -> Self {
-        Self {
-            max: 2000,
-            max_per_client: 200,
-            heartbeat: Duration::from_secs(15),
-            buffer_events: 4096,
-            buffer_bytes: Size(4 << 20),
-            max_lag: Duration::from_secs(10),
-        }
+        let StreamConfig { max, max_per_client, heartbeat, buffer_events, buffer_bytes, max_lag } =
+            StreamConfig::default();
+        let buffer_bytes = Size(buffer_bytes as u64);
+        Self { max, max_per_client, heartbeat, buffer_events, buffer_bytes, max_lag }
     }
 }
 

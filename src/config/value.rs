@@ -392,7 +392,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn read<T: Value>(text: &str) -> Result<String, String> {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check<T: Value>(text: &str, expected: &str) {
+    pub(in crate::config) fn check<T: Value>(text: &str, expected: &str) {
         assert_eq!(read::<T>(text).unwrap_or_else(|it| it), expected);
     }
 
