@@ -7,6 +7,8 @@ mod facts;
 mod overlap;
 
 use super::block;
+use super::deleted;
+use super::deleted::Deleted;
 use super::forgotten;
 use super::header::{Form, Sealed, SealedPart};
 use super::ids;
@@ -100,6 +102,12 @@ impl Verify {
                     self.bad("the key of the ids", &error.to_string(), lost, key);
                 }
             }
+            None if key == deleted::KEY => {
+                if let Err(error) = Deleted::decode(value) {
+                    let lost = "of what types the pruned events were: replays that begin before them may be refused";
+                    self.bad("what was pruned of each type", &error.to_string(), lost, key);
+                }
+            }
             None if kind == forgotten::FORGOTTEN && key.len() == forgotten::KEY_BYTES => {
                 if let Err(error) = forgotten::decode(value) {
                     let lost =
@@ -172,6 +180,10 @@ impl Verify {
         for ((first, _), (keys, what)) in damaged {
             let place = format!("journal: the block at sequence {first}");
             checked.verdict.add(place, what, "nothing".to_owned(), keys);
+        }
+        if !checked.verdict.findings.is_empty() {
+            // It says nothing of what is left out now.
+            checked.verdict.remove.insert(deleted::KEY.to_vec());
         }
         checked
     }

@@ -187,3 +187,36 @@ async fn what_a_merge_replaced_and_is_there_again_is_dropped() {
     assert!(events(&pipeline).unwrap() == expected);
     pipeline.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_noted_of_pruned_types_is_checked() {
+    let (dir, all) = filled().await;
+    let dir = dir.path();
+    {
+        let (_store, pipeline) = open(dir).unwrap();
+        let types = vec![crate::selector::Glob::parse("deploy").unwrap()];
+        let class = journal::Class { types, max_age: Some(Duration::ZERO) };
+        let retention = journal::Retention { classes: vec![class], ..Default::default() };
+        let journal = pipeline.journal();
+        let pruned = journal.prune(&retention, pipeline.now(), journal.end()).unwrap();
+        assert_eq!(pruned.events, (all.len() as u64).div_ceil(3));
+        pipeline.stop().await;
+    }
+    assert!(check(dir, false).findings.is_empty());
+    {
+        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
+        let table = store.table(JOURNAL).unwrap();
+        let mut value = table.get(b"p").unwrap().unwrap();
+        value[5] ^= 1;
+        table.put(b"p", &value).unwrap();
+        store.flush().unwrap();
+    }
+    let report = check(dir, true);
+    let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert_eq!(finding.place, "journal: what was pruned of each type");
+    assert!(check(dir, false).findings.is_empty());
+    let (_store, pipeline) = open(dir).unwrap();
+    let left = events(&pipeline).unwrap();
+    assert_eq!(left.len(), all.len() - all.len().div_ceil(3));
+    pipeline.stop().await;
+}
