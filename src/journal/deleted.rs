@@ -7,11 +7,12 @@
 
 use super::Journal;
 use super::index::Index;
+use super::query::QueryError;
 use super::segment::Pair;
 use crate::codec;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::selector::Selector;
-use crate::store::{Batch, StoreError};
+use crate::store::Batch;
 use std::collections::BTreeMap;
 
 pub(super) const KEY: &[u8] = b"p";
@@ -34,8 +35,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The store cannot be read.
-    pub fn may_miss(&self, from: u64, types: &[Selector]) -> Result<bool, StoreError> {
+    /// The store cannot be read, or what it notes is damaged.
+    pub fn may_miss(&self, from: u64, types: &[Selector]) -> Result<bool, QueryError> {
         let deleted = self.deleted()?;
         let of_types = |it: &str| it.is_empty() || types.iter().any(|of| of.could_match_type(it));
         let known = deleted.ends.iter().any(|(it, end)| *end > from && of_types(it));
@@ -43,9 +44,11 @@ impl Journal {
     }
 
     /// What was deleted so far.
-    pub(super) fn deleted(&self) -> Result<Deleted, StoreError> {
-        let known = self.table.get(KEY)?.and_then(|it| Deleted::decode(&it).ok());
-        Ok(known.unwrap_or_else(|| Deleted::unknown(&self.index)))
+    pub(super) fn deleted(&self) -> Result<Deleted, QueryError> {
+        match self.table.get(KEY)? {
+            Some(it) => Deleted::decode(&it).map_err(|_| QueryError::Damaged(0)),
+            None => Ok(Deleted::unknown(&self.index)),
+        }
     }
 }
 
