@@ -15,17 +15,20 @@ FUZZ_SECONDS ?= 30
 SOAK_ROUNDS ?= 500
 SOAK_MINUTES ?= 5
 
-.PHONY: help run build test lint fmt bench fuzz soak clean
+.PHONY: help run build web test lint fmt bench fuzz soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
 
-run: ## build the release binary and serve on 127.0.0.1:9091
-	if [ -f web/package.json ]; then cd web && npm ci && npm run build; fi
+run: web ## build the release binary and serve on 127.0.0.1:9091
 	cargo run --release -- serve $(ARGS)
 
-build: ## build the release binary
+build: web ## build the release binary
 	cargo build --release
+
+web: ## build the web page, which the binary embeds (Node.js 20.19 or later)
+	if command -v npm >/dev/null; then cd web && npm ci && npm run build; \
+	else echo 'no npm: the binary has a small page instead (docs/web.md)'; fi
 
 test: ## everything CI checks: installs what is missing (root on Debian), lints, tests
 	scripts/test.sh
@@ -48,4 +51,4 @@ soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_
 	scripts/soak.sh $(SOAK_ROUNDS) $(SOAK_MINUTES)
 
 clean: ## remove build output, unpacked peers and test tools
-	rm -rf target peers .venv-test
+	rm -rf target peers .venv-test web/node_modules web/dist/ui web/test-results web/screenshots

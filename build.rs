@@ -15,6 +15,8 @@ fn main() {
     println!("cargo:rustc-env=OBSERVATORY_RUSTC={version}");
     println!("cargo:rerun-if-env-changed=OBSERVATORY_REVISION");
     println!("cargo:rerun-if-changed=build.rs");
+    // The embedded page: its files have new names whenever they change, so the directory is watched.
+    println!("cargo:rerun-if-changed=web/dist");
     // A release names its exact commit; a development build is not rebuilt for every commit.
     let watched =
         if env::var("PROFILE").is_ok_and(|it| it == "release") { "logs/HEAD" } else { "HEAD" };

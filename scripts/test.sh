@@ -26,6 +26,8 @@ install_packages() {
   command -v npm >/dev/null || wanted+=(nodejs npm)
   ruby -e "require 'prometheus/client/push'" 2>/dev/null || wanted+=(ruby ruby-prometheus-client-mmap)
   [ -e /usr/include/prometheus/gateway.h ] || wanted+=(prometheus-cpp-dev)
+  # The browser that the web page is tested in.
+  command -v chromium >/dev/null || wanted+=(chromium)
   command -v curl >/dev/null || wanted+=(curl)
   python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
   # Building zstd and ring from source.
@@ -77,11 +79,32 @@ install_node() {
   fi
 }
 
+# The web page: types, logic, and what the binary embeds.
+build_web() {
+  local node='const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'
+  node -e "$node" 2>/dev/null || { missing "Node.js 20.19 or later, for the web page"; return; }
+  say "web page"
+  (cd web && npm ci --silent --no-fund --no-audit && npm run --silent check && npm test --silent && npm run --silent build)
+}
+
+# The web page in a browser, as the binary of the tests serves it.
+test_web() {
+  [ -f web/dist/ui/index.html ] || return 0
+  local chromium
+  chromium=${OBSERVATORY_TEST_CHROMIUM:-$(command -v chromium || true)}
+  [ -n "$chromium" ] || { missing "chromium, for the tests of the web page"; return; }
+  say "web page in a browser"
+  (cd web && OBSERVATORY_TEST_CHROMIUM=$chromium npm run --silent e2e)
+}
+
 export OBSERVATORY_TEST_PEERS=${OBSERVATORY_TEST_PEERS:-$PWD/peers}
 install_packages
 install_peers
 install_python
 install_node
+build_web
 scripts/lint.sh
 say "tests"
 cargo test --locked
+cargo build --locked
+test_web

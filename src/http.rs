@@ -6,6 +6,7 @@
 
 mod admin;
 mod body;
+mod encoding;
 mod endpoint;
 mod error;
 mod events;
@@ -33,6 +34,7 @@ mod status;
 mod stream;
 mod summary;
 mod tokens;
+mod ui;
 
 pub use endpoint::Surface;
 pub use instruments::Metrics;

@@ -1,22 +1,20 @@
 //! The metrics of a family of a group on their way to a page.
 
-use super::group::Content;
 use super::page::Filter;
-use super::series::Sample;
+use super::series::{Sample, Samples};
 use crate::exposition;
 use crate::exposition::{CumulativeView, Encoder, FloatNativeView, Kind, SummaryView};
 use crate::labels;
 use crate::push::{Exemplar, Histogram, Summary, Value};
 
-/// Writes the family at `at` of `content`, as one of type `shown`.
-pub(super) fn part(
-    (content, at): (&Content, usize),
+/// Writes the metrics of a family, as one of type `shown`.
+pub(super) fn samples(
+    samples: Samples<'_>,
     shown: Kind,
     filter: &Filter<'_>,
     (encoder, pause): (&mut Encoder, &mut dyn FnMut(&mut Encoder)),
 ) {
-    let samples = content.samples(at);
-    if content.parts.get(at).is_some_and(|it| !it.traits.rich) {
+    if !samples.is_rich() {
         for (block, value) in samples.plain() {
             if filter.lets_in(block) {
                 number(encoder, shown, block, value);

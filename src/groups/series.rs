@@ -137,6 +137,16 @@ impl<'a> Samples<'a> {
         Self { reader: Reader::new(bytes), kind, rich }
     }
 
+    /// What is left to be read.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        let mut reader = self.reader;
+        reader.rest()
+    }
+
+    pub(super) fn is_rich(&self) -> bool {
+        self.rich
+    }
+
     /// The next metric; `None` at the end.
     pub(super) fn read(&mut self) -> Result<Option<Sample<'a>>, DecodeError> {
         if self.reader.is_empty() {

@@ -102,6 +102,11 @@ impl Surface {
     {
         let mut request = request.map(Body::new);
         if !self.prefix.is_empty() {
+            if request.uri().path() == &*self.prefix {
+                // The links of the page are relative: without the slash they would lead elsewhere.
+                let to = format!("{}/", self.prefix);
+                return push::moved(request.method(), &to, request.uri().query());
+            }
             match without_prefix(request.uri(), &self.prefix) {
                 Some(it) => *request.uri_mut() = it,
                 None => return push::not_found(),
@@ -206,7 +211,7 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         let serves = |it: &&str| known.get(*it).is_some_and(|it| it.serves(&method));
         let slashless = path.strip_suffix('/').filter(serves);
         let response = match slashless {
-            Some(it) => push::without_slash(&method, it, uri.query()),
+            Some(it) => push::moved(&method, it, uri.query()),
             None if METRICS_AND_CONTROL.iter().any(|it| path.starts_with(it)) => push::not_found(),
             None => no_such_path(path).into_response(),
         };

@@ -1,5 +1,7 @@
 //! `/metrics`: the scrape.
 
+use super::encoding;
+use super::encoding::Coding;
 use super::endpoint::Call;
 use super::error::ApiError;
 use crate::exposition;
@@ -16,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// `GET /metrics`: everything, in the format that the client asks for.
 pub(super) async fn scrape(call: Call) -> Result<Response<Body>, ApiError> {
     let format = exposition::negotiate(accept(&call.headers).as_deref());
-    let gzip = accepts_gzip(&call.headers);
+    let gzip = encoding::accepts(&call.headers, Coding::Gzip);
     let audience = audience(&call.headers, call.connection);
     let rendered = call.state.pipeline.scrape(ScrapeFormat { format, gzip }, audience).await;
     let length = rendered.len;
@@ -48,25 +50,6 @@ fn accept(headers: &HeaderMap) -> Option<String> {
     if parts.is_empty() { None } else { Some(parts.join(",")) }
 }
 
-/// Whether gzip is among the codings that the client takes (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|it| it.to_str().ok());
-    let mut any = None;
-    for coding in values.flat_map(|it| it.split(',')) {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let refused = parts
-            .filter_map(|it| it.strip_prefix("q="))
-            .any(|it| it.trim().parse::<f32>().is_ok_and(|it| it <= 0.0));
-        match name {
-            "gzip" | "x-gzip" => return !refused,
-            "*" => any = Some(!refused),
-            _ => {}
-        }
-    }
-    any.unwrap_or(false)
-}
-
 /// The scrape timeout of a Prometheus that does not say.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
@@ -91,28 +74,6 @@ fn millis(seconds: f64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
-        let value = |it: &&str| (name.clone(), HeaderValue::from_str(it).unwrap());
-        values.iter().map(value).collect()
-    }
-
-    #[test]
-    fn gzip_only_for_who_takes_it() {
-        let check = |values: &[&str], expected: bool| {
-            let headers = headers(&header::ACCEPT_ENCODING, values);
-            assert_eq!(accepts_gzip(&headers), expected, "{values:?}");
-        };
-        check(&[], false);
-        check(&["gzip"], true);
-        check(&["deflate, gzip;q=1.0, *;q=0.5"], true);
-        check(&["gzip;q=0"], false);
-        check(&["gzip;q=0.0, *"], false);
-        check(&["br", "gzip"], true);
-        check(&["*"], true);
-        check(&["*;q=0"], false);
-        check(&["identity"], false);
-    }
 
     #[test]
     fn who_asks() {

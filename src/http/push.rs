@@ -13,8 +13,7 @@ pub(super) use groups::{delete_groups, groups};
 pub(super) use instruments::Instruments;
 pub(super) use list::list;
 pub(super) use plain::{
-    allow_other_sites, answers_plainly, handler_name, not_allowed, not_found, options,
-    without_slash,
+    allow_other_sites, answers_plainly, handler_name, moved, not_allowed, not_found, options,
 };
 
 use super::Compat;

@@ -4,6 +4,7 @@ use super::error::ApiError;
 use super::params;
 use crate::event::Time;
 use crate::history;
+use crate::journal::Cursor;
 use crate::journal::Query;
 use crate::selector::Selector;
 use axum::http::Uri;
@@ -21,7 +22,7 @@ pub(super) fn events(uri: &Uri, now: Time, history: bool) -> Result<Query, ApiEr
     let limit = if history { HISTORY_LIMIT } else { DEFAULT_LIMIT };
     let max_bytes = Some(MAX_PAGE_BYTES);
     let mut query = Query { limit, max_bytes, ..Query::default() };
-    let mut cursor = None;
+    let (mut cursor, mut before) = (None, None);
     let mut fields = Vec::new();
     for (name, value) in params::params(uri) {
         if filter(&mut query, &name, &value, now)? {
@@ -30,9 +31,10 @@ pub(super) fn events(uri: &Uri, now: Time, history: bool) -> Result<Query, ApiEr
         match name.as_ref() {
             "limit" => query.limit = limit_of(&value, MAX_LIMIT)?,
             "cursor" => cursor = Some(value.into_owned()).filter(|it| !it.is_empty()),
+            "before" if !history => before = Some(sequence(&value)?),
             "order" if !history => query.ascending = order(&value)?,
             _ if history => fields.push(format!("{name}={}", quoted(&value))),
-            _ => return Err(unknown(&name, "limit, order and cursor")),
+            _ => return Err(unknown(&name, "limit, order, before and cursor")),
         }
     }
     if !fields.is_empty() {
@@ -40,6 +42,11 @@ pub(super) fn events(uri: &Uri, now: Time, history: bool) -> Result<Query, ApiEr
     }
     let read = |it: String| history::read_cursor(&it, query.ascending);
     query.cursor = cursor.map(read).transpose().map_err(|it| ApiError::parameter("cursor", it))?;
+    if before.is_some() && (query.ascending || query.cursor.is_some()) {
+        let reason = "goes with the order desc, and without a cursor: leave one of them out";
+        return Err(ApiError::parameter("before", reason));
+    }
+    query.cursor = query.cursor.or(before.map(Cursor));
     Ok(query)
 }
 
@@ -118,6 +125,11 @@ pub(super) fn limit_of(value: &str, max: usize) -> Result<usize, ApiError> {
     })
 }
 
+fn sequence(value: &str) -> Result<u64, ApiError> {
+    let reason = "must be the sequence number of an event, such as before=4711";
+    value.parse().map_err(|_| ApiError::parameter("before", reason))
+}
+
 /// Whether oldest first.
 pub(super) fn order(value: &str) -> Result<bool, ApiError> {
     match value {
@@ -144,7 +156,6 @@ pub(super) fn quoted(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::history::write_cursor;
-    use crate::journal::Cursor;
 
     fn ask(text: &str, history: bool) -> Result<Query, String> {
         let now = Time::parse("2026-01-05T10:00:00Z").unwrap();
@@ -165,6 +176,7 @@ mod tests {
 
         let query = ask("", false).unwrap();
         assert_eq!((query.limit, query.ascending, query.cursor), (100, false, None));
+        assert_eq!(ask("before=7", false).unwrap().cursor, Some(Cursor(7)));
         assert_eq!(ask("match=a&match=b", false).unwrap().matches.len(), 2);
         let query = ask("project=web&branch=main", true).unwrap();
         assert_eq!((query.limit, query.matches.len()), (50, 1));
@@ -180,6 +192,8 @@ mod tests {
         check("limit=10001", "must be 1 to 10000");
         check("limit=x", "must be 1 to 10000");
         check("limit=-1", "must be 1 to 10000");
+        check("before=x", "such as before=4711");
+        check("before=7&order=asc", "goes with the order desc");
         check("order=up", "must be asc or desc, such as order=asc");
         check("lmit=1", "lmit is not a parameter");
         check("status=ok", "is asked for as match=*{status=");

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::gate::Access;
 use super::{
     admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, push,
-    replay, rules, services, session, status, stream, summary, tokens,
+    replay, rules, services, session, status, stream, summary, tokens, ui,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -400,6 +400,14 @@ pub(super) const ROUTES: &[Route] = &[
         // Where the Pushgateway has its page.
         aliases: &[("/status", Rendering::Canonical)],
         summary: "Get the home page",
+    },
+    Route {
+        methods: GET,
+        path: "/assets/{name}",
+        access: Access::Public,
+        handler: |it| Box::pin(ui::asset(it)),
+        aliases: &[],
+        summary: "Get a part of the home page",
     },
 ];
 

@@ -161,7 +161,10 @@ fn a_new_metric_with_backfill_appears_with_its_past() {
     metrics.check("observatory_backfill_progress_ratio", 1.0);
     metrics.check("observatory_backfill_failures_total", 0.0);
     assert!(metrics.sum("observatory_backfill_events_total") >= 5000.0);
-    assert!(server.log().contains("counted the past of"), "{}", server.log());
+    // Said once the metric is there.
+    eventually(Duration::from_secs(5), || {
+        server.log().contains("counted the past of").then_some(()).ok_or("not said yet")
+    });
 }
 
 /// Whenever the server is killed, the metric is as before the replay or as after it.

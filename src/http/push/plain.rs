@@ -67,19 +67,15 @@ pub(in super::super) fn not_allowed(
     with(response, [NOSNIFF, (header::ALLOW, allow.clone())])
 }
 
-/// The path is there without the slash at its end.
-pub(in super::super) fn without_slash(
-    method: &Method,
-    path: &str,
-    query: Option<&str>,
-) -> Response<Body> {
+/// What is asked for is at another path.
+pub(in super::super) fn moved(method: &Method, path: &str, query: Option<&str>) -> Response<Body> {
     let location = query.map_or_else(|| path.to_owned(), |it| format!("{path}?{it}"));
     let get = matches!(*method, Method::GET | Method::HEAD);
     let status = if get { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
     let mut response = super::empty(status);
     if *method == Method::GET {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
-        // The path is one of the table, which needs no escapes.
+        // The path is one of the table or of the configuration, which needs no escapes.
         let body = format!("<a href=\"{path}\">Moved Permanently</a>.\n\n");
         response = reply::with_type(status, html, body.into());
     }

@@ -1,0 +1,152 @@
+/**
+ * The event stream, held open: whatever breaks it, it comes back with the number of the last event that it has seen,
+ * so that nothing is lost and nothing comes twice.
+ *
+ * An `EventSource` gives up for good when the answer is an error, and cannot tell a dead connection from a silent one.
+ * So it is closed at the first error, after a silence, or when the tab wakes up, and opened anew after a growing pause.
+ */
+
+import type { Event } from './types';
+
+export type StreamState = 'connecting' | 'live' | 'lost';
+
+export interface Reset {
+  readonly reason: string;
+  readonly missing?: number;
+}
+
+export interface Listener {
+  /** One event, in the order of sequence numbers. */
+  event(event: Event): void;
+  state(state: StreamState): void;
+  /** The stream is open behind `sequence`. */
+  hello?(hello: { sequence: number; newest: number; version: string }): void;
+  /** It could not go on where it was: what is shown must be asked for anew. */
+  reset?(reset: Reset): void;
+}
+
+/** What is used of an `EventSource`. */
+export interface Source {
+  addEventListener(name: string, listener: (event: { data?: string }) => void): void;
+  close(): void;
+}
+
+export interface Clock {
+  later(ms: number, then: () => void): () => void;
+  random(): number;
+}
+
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+/** How often somebody looks whether anything was heard since: two heartbeats of the server by default. */
+const LOOK_MS = 30_000;
+
+const browserClock: Clock = {
+  later(ms, then) {
+    const timer = setTimeout(then, ms);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};
+
+export class Stream {
+  /** The sequence number to go on behind; unknown before the first answer. */
+  #since: number | undefined;
+  #source: Source | undefined;
+  #attempts = 0;
+  #stopTimer = () => {};
+  #stopWatch = () => {};
+  #heard = false;
+  #closed = false;
+
+  constructor(
+    private readonly open: (since: number | undefined) => Source,
+    private readonly listener: Listener,
+    since?: number,
+    private readonly clock: Clock = browserClock,
+  ) {
+    this.#since = since;
+    this.#connect();
+  }
+
+  get since(): number | undefined {
+    return this.#since;
+  }
+
+  /** Ends it for good. */
+  close(): void {
+    this.#closed = true;
+    this.#drop();
+  }
+
+  /** Connects at once, if it waits to: the network is back, or somebody looks. */
+  hurry(): void {
+    if (this.#closed || this.#source) return;
+    this.#attempts = 0;
+    this.#connect();
+  }
+
+  #connect(): void {
+    this.#drop();
+    this.listener.state(this.#attempts === 0 ? 'connecting' : 'lost');
+    const source = this.open(this.#since);
+    this.#source = source;
+    this.#watch();
+    const on = (name: string, then: (data: never) => void) =>
+      source.addEventListener(name, ({ data }) => {
+        if (this.#source !== source) return;
+        this.#heard = true;
+        then((data ? JSON.parse(data) : undefined) as never);
+      });
+    on('hello', (it: { sequence: number; newest: number; version: string }) => {
+      this.#attempts = 0;
+      this.#since ??= it.sequence;
+      this.listener.state('live');
+      this.listener.hello?.(it);
+    });
+    on('event', (event: Event) => {
+      if (event.sequence <= (this.#since ?? 0)) return;
+      this.#since = event.sequence;
+      this.listener.event(event);
+    });
+    on('heartbeat', ({ sequence }: { sequence: number }) => this.#reached(sequence));
+    on('reset', (it: Reset & { sequence: number }) => {
+      this.#since = it.sequence;
+      this.listener.reset?.(it);
+    });
+    on('close', ({ since }: { since: number }) => {
+      this.#reached(since);
+      this.#retry();
+    });
+    source.addEventListener('error', () => {
+      if (this.#source === source) this.#retry();
+    });
+  }
+
+  #reached(sequence: number): void {
+    this.#since = Math.max(this.#since ?? 0, sequence);
+  }
+
+  #watch(): void {
+    this.#heard = false;
+    this.#stopWatch = this.clock.later(LOOK_MS, () => (this.#heard ? this.#watch() : this.#retry()));
+  }
+
+  #retry(): void {
+    this.#drop();
+    if (this.#closed) return;
+    this.listener.state('lost');
+    const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#attempts);
+    this.#attempts += 1;
+    // Tabs that were cut off together do not come back together.
+    const pause = longest * (0.5 + this.clock.random() / 2);
+    this.#stopTimer = this.clock.later(pause, () => this.#connect());
+  }
+
+  #drop(): void {
+    this.#stopTimer();
+    this.#stopWatch();
+    this.#source?.close();
+    this.#source = undefined;
+  }
+}

@@ -1,0 +1,20 @@
+import { render } from 'preact';
+import { App } from './frame/app';
+import { tick } from './state/clock';
+import { connect, stayConnected } from './state/feed';
+import { listenToKeys } from './state/keys';
+import { followAddress } from './state/route';
+import { whoAmI } from './state/session';
+import { followTheme } from './state/theme';
+import './style/base.css';
+import './style/parts.css';
+import './style/pages.css';
+
+followTheme();
+followAddress();
+listenToKeys();
+tick();
+void whoAmI();
+connect();
+stayConnected();
+render(<App />, document.getElementById('app')!);
