@@ -13,7 +13,7 @@ use crate::codec;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::selector::Selector;
 use crate::store::Batch;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) const KEY: &[u8] = b"p";
 const VERSION: u8 = 1;
@@ -41,6 +41,19 @@ impl Journal {
         let of_types = |it: &str| it.is_empty() || types.iter().any(|of| of.could_match_type(it));
         let known = deleted.ends.iter().any(|(it, end)| *end > from && of_types(it));
         Ok(known || deleted.unknown > from)
+    }
+
+    /// Notes in `batch` that it deletes events of `types` before `end`.
+    pub(super) fn note_deleted<'a>(
+        &self,
+        batch: &mut Batch,
+        types: impl Iterator<Item = &'a Arc<str>>,
+        end: u64,
+    ) -> Result<(), QueryError> {
+        let mut deleted = self.deleted()?;
+        types.for_each(|it| deleted.note_type(it, end));
+        deleted.put(batch);
+        Ok(())
     }
 
     /// What was deleted so far.
@@ -72,7 +85,7 @@ impl Deleted {
         }
     }
 
-    pub(super) fn note_type(&mut self, event_type: &str, end: u64) {
+    fn note_type(&mut self, event_type: &str, end: u64) {
         let is_known = self.ends.contains_key(event_type);
         let name = if is_known || self.ends.len() < MAX_TYPES { event_type } else { "" };
         let last = self.ends.entry(name.to_owned()).or_default();

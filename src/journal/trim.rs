@@ -80,7 +80,6 @@ impl Journal {
         };
         let (mut batch, mut ids) = (Batch::default(), Forgotten::default());
         let (mut less, mut deleted) = (Vec::new(), Pruned::default());
-        let mut of_types = self.deleted()?;
         let mut parts = Vec::new();
         for it in std::mem::take(&mut sealed.parts) {
             if !trim.cuts(&it.part) {
@@ -114,8 +113,7 @@ impl Journal {
         if deleted.events == 0 {
             return Ok(());
         }
-        deleted.types.keys().for_each(|it| of_types.note_type(it, header.end()));
-        of_types.put(&mut batch);
+        self.note_deleted(&mut batch, deleted.types.keys(), header.end())?;
         sealed.parts = parts;
         if sealed.parts.is_empty() {
             batch.remove(&block::key(block::FILTER, header.first));
