@@ -217,7 +217,7 @@ impl Alerting {
         let Shared { store, table, outbox, .. } = &*self.shared;
         let Engine { rules, round, mark, .. } = engine;
         let instance = |rule: &str, block: &str| rules.get(rule)?.instances.get(block);
-        round.write((store, table), *mark, instance, outbox, now)
+        round.write((store, table, outbox), *mark, instance, now)
     }
 }
 

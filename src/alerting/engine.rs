@@ -248,7 +248,7 @@ impl Ruled {
         evaluator.tick(sources, context.now.as_millis(), &mut |found| {
             any = true;
             if !instances.contains_key(found.block) {
-                if !found.holds[0] {
+                if !found.fires {
                     return;
                 }
                 if instances.len() >= MAX_INSTANCES {
@@ -260,7 +260,7 @@ impl Ruled {
             let Some(it) = instances.get_mut(found.block) else { return };
             it.touched = tick;
             it.value = Some(found.value);
-            let holds = found.holds[usize::from(it.state.phase == Phase::Firing)];
+            let holds = found.holds(it.state.phase == Phase::Firing);
             let verdict = match (holds, found.partial) {
                 (true, _) => Verdict::True,
                 (false, true) => Verdict::Unknown,

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub(super) enum Evaluator {
     /// It is evaluated by events and the clock.
     Nothing,
-    Threshold(Sampler, Judge),
-    Ratio(Quotient, Judge),
+    Threshold(Box<Sampler>, Judge),
+    Ratio(Box<Quotient>, Judge),
     BurnRate(Vec<Pair>),
 }
 
@@ -39,19 +39,29 @@ pub(super) struct Found<'a> {
     /// Its labels.
     pub(super) block: &'a str,
     pub(super) value: f64,
-    /// Whether the condition holds, if it did not fire and if it did.
-    pub(super) holds: [bool; 2],
+    /// Whether it begins to fire, and whether it goes on if it does.
+    pub(super) fires: bool,
+    pub(super) stays: bool,
     /// Whether a part of the window is not known: what does not hold may hold then.
     pub(super) partial: bool,
+}
+
+impl Found<'_> {
+    /// Whether the condition holds for what fires, or does not.
+    pub(super) fn holds(&self, firing: bool) -> bool {
+        if firing { self.stays } else { self.fires }
+    }
 }
 
 impl Evaluator {
     pub(super) fn new(condition: &Condition) -> Self {
         match condition {
             Condition::Threshold(query, judge) => {
-                Self::Threshold(Sampler::new(query.clone()), *judge)
+                Self::Threshold(Box::new(Sampler::new(query.clone())), *judge)
             }
-            Condition::Ratio(ratio, judge) => Self::Ratio(Quotient::new(ratio, None), *judge),
+            Condition::Ratio(ratio, judge) => {
+                Self::Ratio(Box::new(Quotient::new(ratio, None)), *judge)
+            }
             Condition::BurnRate(BurnRate { ratio, budget, windows }) => {
                 let pair = |it: &crate::alerts::BurnWindow| Pair {
                     long: Quotient::new(ratio, Some(it.long.0)),
@@ -87,7 +97,13 @@ impl Evaluator {
 }
 
 fn judged(block: &str, value: f64, partial: bool, judge: Judge) -> Found<'_> {
-    Found { block, value, holds: [judge.holds(value, false), judge.holds(value, true)], partial }
+    Found {
+        block,
+        value,
+        fires: judge.holds(value, false),
+        stays: judge.holds(value, true),
+        partial,
+    }
 }
 
 fn burn(pairs: &mut [Pair], sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(Found<'_>)) {
@@ -107,7 +123,7 @@ fn burn(pairs: &mut [Pair], sources: Sources<'_>, now_ms: i64, each: &mut dyn Fn
         });
     }
     for (block, (value, holds, partial)) in &burning {
-        each(Found { block, value: *value, holds: [*holds; 2], partial: *partial });
+        each(Found { block, value: *value, fires: *holds, stays: *holds, partial: *partial });
     }
 }
 

@@ -192,7 +192,7 @@ impl Alerting {
     ) -> Result<Alert, AlertingError> {
         let acknowledgement =
             Acknowledgement { by: by.to_owned(), at: now, comment: comment.to_owned() };
-        self.by_hand(id, "acknowledged", (by, comment), now, |_, it| {
+        self.by_hand((id, "acknowledged"), (by, comment), now, |_, it| {
             it.state.acknowledged = Some(acknowledgement);
             None
         })
@@ -211,7 +211,7 @@ impl Alerting {
         comment: &str,
         now: Time,
     ) -> Result<Alert, AlertingError> {
-        let resolved = self.by_hand(id, "resolved", (by, comment), now, |compiled, it| {
+        let resolved = self.by_hand((id, "resolved"), (by, comment), now, |compiled, it| {
             it.latched = false;
             it.until = it.until.map(|_| now);
             let change = it.state.resolve(&compiled.timing, now);
@@ -231,8 +231,7 @@ impl Alerting {
 
     fn by_hand(
         &self,
-        id: &str,
-        action: &str,
+        (id, action): (&str, &str),
         (by, comment): (&str, &str),
         now: Time,
         change: impl FnOnce(&Compiled, &mut Instance) -> Option<Change>,

@@ -99,7 +99,7 @@ impl Alerting {
             of.push(EvaluationOf {
                 labels: it.map_or_else(|| labels_of(found.block), |it| it.labels.clone()),
                 value: Some(found.value).filter(|it| it.is_finite()),
-                holds: found.holds[usize::from(firing)],
+                holds: found.holds(firing),
                 alert: it.map(|it| super::engine::alert(compiled, it)),
             });
         });

@@ -32,10 +32,9 @@ impl Round {
     /// Writes everything, with the mark up to which events were evaluated, and returns when it is on disk.
     pub(super) fn write<'i>(
         &mut self,
-        (store, table): (&Store, &Table),
+        (store, table, outbox): (&Store, &Table, &Outbox),
         mark: u64,
         instance: impl Fn(&str, &str) -> Option<&'i table::Instance>,
-        outbox: &Outbox,
         now: Time,
     ) -> Result<(), AlertingError> {
         let mut batch = Batch::default();

@@ -250,7 +250,7 @@ impl Sampler {
     /// Forgets the series that are gone, once they are many.
     fn forget(&mut self) {
         let ticks = self.ticks;
-        if ticks % 512 != 0 {
+        if !ticks.is_multiple_of(512) {
             return;
         }
         let before = self.series.len();

@@ -586,10 +586,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn compile(rule: Value) -> Result<Compiled, String> {
+    fn compile(rule: &Value) -> Result<Compiled, String> {
         let text =
             |it: Vec<FieldError>| it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Compiled::new(Rule::from_json(&rule).map_err(text)?).map_err(text)
+        Compiled::new(Rule::from_json(rule).map_err(text)?).map_err(text)
     }
 
     #[test]
@@ -603,14 +603,14 @@ mod tests {
             json!({"name": "a", "kind": "absence", "match": "beat", "every": "1m", "resolve": "gone"}),
             json!({"name": "a", "kind": "absence", "push": "{job=\"b\"}", "cron": "0 3 * * *", "timezone": "Europe/Berlin"}),
         ] {
-            compile(rule.clone()).unwrap_or_else(|it| panic!("{rule}: {it}"));
+            compile(&rule).unwrap_or_else(|it| panic!("{rule}: {it}"));
         }
     }
 
     #[test]
     fn what_is_wrong_is_told_by_field() {
         let check = |rule: Value, expected: &str| {
-            let error = compile(rule.clone()).map(|_| ()).unwrap_err();
+            let error = compile(&rule).map(|_| ()).unwrap_err();
             assert!(error.contains(expected), "{rule}: {error}");
         };
         check(json!({"metric_name": "a", "threshold": 1}), "name: must have 1 to 256 bytes");
@@ -683,7 +683,7 @@ mod tests {
     fn annotations_say_what_was_found() {
         let rule = json!({"name": "High CPU", "metric_name": "cpu", "threshold": 80, "labels": {"team": "a"},
             "annotations": {"summary": "${host}: $value > $threshold ($severity)"}});
-        let compiled = compile(rule).unwrap();
+        let compiled = compile(&rule).unwrap();
         let labels = compiled.labels([("host", "x"), ("empty", "")]);
         assert_eq!(
             serde_json::to_string(&labels).unwrap(),
@@ -697,7 +697,7 @@ mod tests {
     fn absence_is_told_by_period_or_by_line() {
         let at = |text: &str| Time::parse(text).unwrap();
         let absent = |rule: Value, seen: &str, now: &str| {
-            let Condition::Absence(it) = compile(rule).unwrap().condition else { panic!() };
+            let Condition::Absence(it) = compile(&rule).unwrap().condition else { panic!() };
             it.is_absent(at(seen), at(now))
         };
         let every =

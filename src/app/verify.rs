@@ -181,13 +181,7 @@ fn check_tables(
     };
     let tokens = each_alone(TOKENS, tokens::verify::check)?;
     let services = each_alone(SERVICES, services::check)?;
-    let alerts = each_alone(ALERTS, |key, value, verdict| {
-        if alerting::is_ours(key) {
-            alerting::check(key, value, verdict);
-        } else {
-            notify::verify::check(key, value, verdict);
-        }
-    })?;
+    let alerts = each_alone(ALERTS, check_alert)?;
     let mut in_groups = groups::Verify::default();
     read(GROUPS, &mut |it| match it {
         Read::Entry(key, value) => in_groups.entry(&key, &value),
@@ -213,6 +207,15 @@ fn check_tables(
         report.findings.extend(it.findings.iter().cloned());
     }
     Ok(Checked { journal, metrics, tokens, services, groups, alerts })
+}
+
+/// Checks what is stored of alerts, or of notifications.
+fn check_alert(key: &[u8], value: &[u8], verdict: &mut Verdict) {
+    if alerting::is_ours(key) {
+        alerting::check(key, value, verdict);
+    } else {
+        notify::verify::check(key, value, verdict);
+    }
 }
 
 fn unreadable(table: &str, it: &Unreadable) -> Finding {

@@ -240,7 +240,7 @@ proptest! {
     #[test]
     fn flips_are_bounded(flips in proptest::collection::vec(1..6_u64, 10..100)) {
         let timing = Timing { flap: seconds(600), ..Timing::default() };
-        let verdict = |n: usize| if n % 2 == 0 { Verdict::True } else { Verdict::False };
+        let verdict = |n: usize| if n.is_multiple_of(2) { Verdict::True } else { Verdict::False };
         let inputs: Vec<_> =
             flips.iter().enumerate().map(|(n, it)| (*it, Input::Verdict(verdict(n)), false)).collect();
         let told = run(&timing, &inputs, |_| false).iter().filter(|it| it.2.is_some()).count();
