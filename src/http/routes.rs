@@ -1,12 +1,13 @@
 //! The table of all routes.
 
+mod monitoring;
+
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
 use super::{
-    admin, channels, events, export, health, home, logs, maintenance, metrics, notifications,
-    openapi, openmetrics, push, replay, rules, services, session, status, stream, summary, tokens,
-    ui,
+    admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, push,
+    replay, rules, services, session, status, stream, summary, tokens, ui,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -51,11 +52,10 @@ const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const PUT: &[Method] = &[Method::PUT];
-const PUT_OR_PATCH: &[Method] = &[Method::PUT, Method::PATCH];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
-/// All routes. Docs, description and tests follow this table.
-pub(super) const ROUTES: &[Route] = &[
+/// The routes but those of alerts and notifications, which are in a table of their own.
+const ROUTES: &[Route] = &[
     Route {
         methods: POST,
         path: "/api/v1/events",
@@ -388,102 +388,6 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         methods: GET,
-        path: "/api/v1/monitoring/notification-channels",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::list(it)),
-        aliases: &[],
-        summary: "List the notification channels, their secrets masked",
-    },
-    Route {
-        methods: POST,
-        path: "/api/v1/monitoring/notification-channels",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::create(it)),
-        aliases: &[],
-        summary: "Make a notification channel: email, slack, webhook or alertmanager",
-    },
-    Route {
-        methods: GET,
-        path: "/api/v1/monitoring/notification-channels/{id}",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::get(it)),
-        aliases: &[],
-        summary: "Get the notification channel of an id or name",
-    },
-    Route {
-        methods: PUT_OR_PATCH,
-        path: "/api/v1/monitoring/notification-channels/{id}",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::change(it)),
-        aliases: &[],
-        summary: "Change what is given of a notification channel; a masked secret stays",
-    },
-    Route {
-        methods: DELETE,
-        path: "/api/v1/monitoring/notification-channels/{id}",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::remove(it)),
-        aliases: &[],
-        summary: "Remove a notification channel",
-    },
-    Route {
-        methods: POST,
-        path: "/api/v1/monitoring/notification-channels/{id}/test",
-        access: Access::Role(Role::Admin),
-        handler: |it| Box::pin(channels::test(it)),
-        aliases: &[],
-        summary: "Send a test to a notification channel and get its server's own answer",
-    },
-    Route {
-        methods: GET,
-        path: "/api/v1/monitoring/notifications",
-        access: Access::Role(Role::Read),
-        handler: |it| Box::pin(notifications::list(it)),
-        aliases: &[],
-        summary: "List what became of notifications, the newest first",
-    },
-    Route {
-        methods: DELETE,
-        path: "/api/v1/monitoring/notifications",
-        access: Access::Role(Role::Control),
-        handler: |it| Box::pin(notifications::purge_all(it)),
-        aliases: &[],
-        summary: "Remove the notifications that were given up",
-    },
-    Route {
-        methods: POST,
-        path: "/api/v1/monitoring/notifications/retry",
-        access: Access::Role(Role::Control),
-        handler: |it| Box::pin(notifications::retry_all(it)),
-        aliases: &[],
-        summary: "Try the notifications that were given up once more",
-    },
-    Route {
-        methods: GET,
-        path: "/api/v1/monitoring/notifications/{id}",
-        access: Access::Role(Role::Read),
-        handler: |it| Box::pin(notifications::get(it)),
-        aliases: &[],
-        summary: "Get what became of a notification, with its attempts",
-    },
-    Route {
-        methods: DELETE,
-        path: "/api/v1/monitoring/notifications/{id}",
-        access: Access::Role(Role::Control),
-        handler: |it| Box::pin(notifications::purge(it)),
-        aliases: &[],
-        summary: "Remove a notification that was given up",
-    },
-    Route {
-        methods: POST,
-        path: "/api/v1/monitoring/notifications/{id}/retry",
-        access: Access::Role(Role::Control),
-        handler: |it| Box::pin(notifications::retry(it)),
-        aliases: &[],
-        summary: "Try a notification that was given up once more",
-    },
-    Route {
-        methods: GET,
         path: "/openapi.json",
         access: Access::Public,
         handler: |it| Box::pin(openapi::get(it)),
@@ -508,6 +412,11 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Get a part of the home page",
     },
 ];
+
+/// All routes. Docs, description and tests follow these tables.
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(monitoring::ROUTES)
+}
 
 impl Route {
     /// All paths, the canonical one first, with what they render.
@@ -534,7 +443,7 @@ pub struct RouteInfo {
 
 /// All methods and paths, aliases included.
 pub fn route_infos() -> impl Iterator<Item = RouteInfo> {
-    ROUTES.iter().flat_map(|route| {
+    routes().flat_map(|route| {
         let role = match route.access {
             Access::Role(it) => Some(it),
             Access::Stream => Some(Role::Read),
