@@ -1,6 +1,6 @@
 //! The HTTP surface: one file per resource.
 //!
-//! [`routes::ROUTES`] is the one table of what there is: method, path, who may, handler. Every request goes
+//! `routes` has the one table of what there is: method, path, who may, handler. Every request goes
 //! through `Endpoint::call`, which lets it in, bounds it, counts it and logs it; the handler then
 //! extracts, calls one handle and answers. Handlers never call each other.
 

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::gate::Admitted;
 use super::instruments::{Metrics, RouteMetrics};
 use super::push;
-use super::routes::{ROUTES, Rendering, Route};
+use super::routes::{Rendering, Route, routes};
 use crate::tokens::Identity;
 use axum::Router;
 use axum::body::Body;
@@ -169,7 +169,7 @@ impl fmt::Debug for Surface {
 pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
     let unmatched = Arc::new(metrics.route("unmatched", "any"));
     let mut paths = BTreeMap::<&'static str, Vec<(&'static Method, Endpoint)>>::new();
-    for route in ROUTES {
+    for route in routes() {
         for method in route.methods {
             let metrics = Arc::new(metrics.route(route.path, name(method)));
             for (path, rendering) in route.paths() {

@@ -1,5 +1,7 @@
 //! The table of all routes.
 
+mod monitoring;
+
 use super::endpoint::Call;
 use super::error::ApiError;
 use super::gate::Access;
@@ -51,11 +53,10 @@ const POST: &[Method] = &[Method::POST];
 const DELETE: &[Method] = &[Method::DELETE];
 const GET_OR_POST: &[Method] = &[Method::GET, Method::POST];
 const PUT: &[Method] = &[Method::PUT];
-const PUT_OR_PATCH: &[Method] = &[Method::PUT, Method::PATCH];
 const POST_OR_PUT: &[Method] = &[Method::POST, Method::PUT];
 
-/// All routes. Docs, description and tests follow this table.
-pub(super) const ROUTES: &[Route] = &[
+/// The routes but those of alerts and notifications, which are in a table of their own.
+const ROUTES: &[Route] = &[
     Route {
         methods: POST,
         path: "/api/v1/events",
@@ -709,6 +710,11 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
+/// All routes. Docs, description and tests follow these tables.
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(monitoring::ROUTES)
+}
+
 impl Route {
     /// All paths, the canonical one first, with what they render.
     pub(super) fn paths(&self) -> impl Iterator<Item = (&'static str, Rendering)> {
@@ -734,7 +740,7 @@ pub struct RouteInfo {
 
 /// All methods and paths, aliases included.
 pub fn route_infos() -> impl Iterator<Item = RouteInfo> {
-    ROUTES.iter().flat_map(|route| {
+    routes().flat_map(|route| {
         let role = match route.access {
             Access::Role(it) => Some(it),
             Access::Stream => Some(Role::Read),

@@ -26,7 +26,7 @@ fn private() -> Settings {
 }
 
 #[track_caller]
-fn channel(client: &mut Client, kind: &str, config: Value) -> String {
+fn channel(client: &mut Client, kind: &str, config: &Value) -> String {
     let name = format!("the {kind} channel");
     let body = json!({"name": name, "type": kind, "config": config}).to_string();
     let made = client.post(CHANNELS, "application/json", body.as_bytes()).expect(201).json();
@@ -67,7 +67,7 @@ fn nothing_is_lost_and_hardly_anything_comes_twice() {
     });
     let settings = private().env("OBSERVATORY_NOTIFY_TIMEOUT", "1s");
     let mut server = Server::start_with(settings);
-    let channel = channel(&mut server.client(), "webhook", json!({"url": sink.url()}));
+    let channel = channel(&mut server.client(), "webhook", &json!({"url": sink.url()}));
     let mut client = server.client();
     let ids: Vec<String> = (0..N).map(|_| queue(&mut client, &channel).unwrap()).collect();
     for round in 0..KILLS {
@@ -93,7 +93,7 @@ fn nothing_is_lost_and_hardly_anything_comes_twice() {
     let lost: Vec<_> = ids.iter().filter(|it| !taken.contains_key(*it)).collect();
     assert!(lost.is_empty(), "lost {} of {N}: {lost:?}", lost.len());
     let twice: usize = taken.values().map(|it| it - 1).sum();
-    println!("{N} delivered in {} requests, {twice} of them twice", sink.got().len());
+    eprintln!("{N} delivered in {} requests, {twice} of them twice", sink.got().len());
     assert!(twice <= KILLS, "{twice} came twice after {KILLS} kills");
     assert_eq!(taken.len(), N, "an id that nobody was told");
     assert_eq!(order, ids, "they came in another order");
@@ -111,7 +111,7 @@ fn signatures_are_those_of_standard_webhooks() {
     let server = Server::start_with(private());
     let mut client = server.client();
     let config = json!({"url": sink.url(), "secrets": [SECRET, other]});
-    let channel = channel(&mut client, "webhook", config);
+    let channel = channel(&mut client, "webhook", &config);
     let tested = client
         .post(&format!("{CHANNELS}/{channel}/test"), "application/json", b"")
         .expect(200)
@@ -224,7 +224,7 @@ fn mail_goes_over_starttls_with_auth() {
     // Who knows the wrong password is told so, and the server's answer is the reason.
     let config = json!({"host": "localhost", "port": smtpd.port, "username": "robot", "password": "wrong",
         "from": "a@example.org", "to": "b@example.org"});
-    let wrong = channel(&mut server.client(), "email", config);
+    let wrong = channel(&mut server.client(), "email", &config);
     let tested = test(&mut server.client(), &wrong);
     assert_eq!((&tested["success"], &tested["status"]), (&json!(false), &json!(535)), "{tested}");
 }
@@ -235,7 +235,7 @@ fn mail_goes_over_tls_from_the_first_byte() {
     let server = Server::start_with(smtpd.settings());
     let config = json!({"host": "localhost", "port": smtpd.port, "tls": "tls", "username": "robot",
         "password": "pa55-of-the-robot", "from": "a@example.org", "to": "b@example.org"});
-    let channel = channel(&mut server.client(), "email", config);
+    let channel = channel(&mut server.client(), "email", &config);
     let tested = test(&mut server.client(), &channel);
     assert_eq!(tested["success"], true, "{tested}");
     assert_eq!(smtpd.mail()["to"], json!(["b@example.org"]));
@@ -306,7 +306,7 @@ fn private_targets_are_not_connected_to() {
     // A channel from the time when it was allowed.
     let mut server = Server::start_with(private());
     let url = format!("http://localhost:{port}/");
-    let made = channel(&mut server.client(), "webhook", json!({"url": url}));
+    let made = channel(&mut server.client(), "webhook", &json!({"url": url}));
     server.kill9();
     let server = Server::start_in(Settings::new(), |dir| copy(&server.data_dir(), dir));
     let tested = test(&mut server.client(), &made);
@@ -334,11 +334,11 @@ fn secrets_are_nowhere_to_be_seen() {
     let key = "dG9wc2VjcmV0dG9wc2VjcmV0dG9wc2VjcmV0";
     let hook = json!({"url": format!("http://{}/topsecretpath", sink.addr), "secret": format!("whsec_{key}"),
         "headers": {"x-key": "topsecretheader"}, "bearer_token": "topsecretbearer"});
-    let hook = channel(&mut client, "webhook", hook);
+    let hook = channel(&mut client, "webhook", &hook);
     let mail = json!({"host": "localhost", "port": 1, "username": "u", "password": "topsecretpassword", "from": "a@b.cc", "to": "d@e.ff"});
-    let mail = channel(&mut client, "email", mail);
+    let mail = channel(&mut client, "email", &mail);
     let bot = json!({"bot_token": "xoxb-topsecret", "channel": "#ops", "api_url": sink.url()});
-    let bot = channel(&mut client, "slack", bot);
+    let bot = channel(&mut client, "slack", &bot);
     let mut seen = String::new();
     for it in [&hook, &mail, &bot] {
         seen += &test(&mut client, it).to_string();
@@ -416,7 +416,7 @@ fn alertmanagers_take_what_is_forwarded() {
     let Some(amtool) = tools::amtool() else { return };
     let server = Server::start_with(private());
     let config = json!({"urls": [first.url, second.url]});
-    let channel = channel(&mut server.client(), "alertmanager", config);
+    let channel = channel(&mut server.client(), "alertmanager", &config);
     let id = queue(&mut server.client(), &channel).unwrap();
     wait_for_state(&mut server.client(), &id, "sent");
     for it in [&first, &second] {
@@ -436,7 +436,7 @@ fn channels_are_made_changed_and_removed() {
     let server = Server::start_with(private());
     let mut client = server.client();
     let sink = Sink::start(|_| (200, ""));
-    let id = channel(&mut client, "webhook", json!({"url": sink.url(), "secret": SECRET}));
+    let id = channel(&mut client, "webhook", &json!({"url": sink.url(), "secret": SECRET}));
     let path = format!("{CHANNELS}/{id}");
     let twice =
         json!({"name": "the webhook channel", "type": "webhook", "config": {"url": sink.url()}})
