@@ -17,6 +17,7 @@ mod round;
 mod run;
 mod sample;
 mod shipped;
+mod silences;
 mod table;
 
 pub use engine::Origin;

@@ -15,8 +15,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// The most rules there may be.
 const MAX_RULES: usize = 5000;
-/// The most silences that are kept.
-const MAX_SILENCES: usize = 10_000;
 /// How long an expired silence stays listed. As Alertmanager's `--data.retention`.
 const KEEP_SILENCE: Duration = Duration::from_hours(120);
 /// History entries that are removed at once.
@@ -289,76 +287,6 @@ impl Alerting {
         Ok((alert, silence))
     }
 
-    /// Makes a silence, or changes the one with its id. As in Alertmanager, one whose matchers or beginning change, or that is
-    /// over, is replaced by a new one. On disk when this returns. Blocking.
-    ///
-    /// # Errors
-    ///
-    /// Its matchers are wrong, it ends before it begins, there is none with that id, or the store cannot be written.
-    pub fn put_silence(&self, silence: Silence, now: Time) -> Result<Silence, AlertingError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)?;
-        let selector = silence.compile().map_err(|it| invalid("matchers", it))?;
-        if silence.ends_at <= silence.starts_at || silence.ends_at <= now {
-            return Err(invalid("endsAt", "must be after startsAt and after now"));
-        }
-        self.change(now, |engine| {
-            let mut silence = Silence { updated_at: now, ..silence };
-            if !silence.id.is_empty() {
-                let old =
-                    engine.silences.get(&silence.id).ok_or_else(|| no_silence(&silence.id))?;
-                let old = old.silence.clone();
-                let same = old.matchers == silence.matchers && now < old.ends_at;
-                if same && old.starts_at <= now {
-                    silence.starts_at = old.starts_at;
-                } else if !same {
-                    if now < old.ends_at {
-                        put(engine, Silence { ends_at: now, updated_at: now, ..old })?;
-                    }
-                    silence.id.clear();
-                }
-            }
-            if silence.id.is_empty() {
-                if engine.silences.len() >= MAX_SILENCES {
-                    return Err(invalid(
-                        "matchers",
-                        format!("there are {MAX_SILENCES} silences, which is as many as are kept"),
-                    ));
-                }
-                silence.starts_at = silence.starts_at.max(now);
-                silence.id = uuid(random);
-            }
-            let stored = table::encode(&silence);
-            engine.round.others.insert(table::key(table::SILENCE, &silence.id), Some(stored));
-            engine
-                .silences
-                .insert(silence.id.clone(), Silenced { silence: silence.clone(), selector });
-            Ok(silence)
-        })
-    }
-
-    /// Ends a silence. It stays listed for five days. Blocking.
-    ///
-    /// # Errors
-    ///
-    /// There is none with that id, or the store cannot be written.
-    pub fn expire_silence(&self, id: &str, now: Time) -> Result<Silence, AlertingError> {
-        self.change(now, |engine| {
-            let old = engine.silences.get(id).ok_or_else(|| no_silence(id))?.silence.clone();
-            if now >= old.ends_at {
-                return Ok(old);
-            }
-            let starts_at = old.starts_at.min(now);
-            put(engine, Silence { starts_at, ends_at: now, updated_at: now, ..old })
-        })
-    }
-
-    /// All silences, those that ended within five days too.
-    #[must_use]
-    pub fn silences(&self) -> Vec<Silence> {
-        self.lock().silences.values().map(|it| it.silence.clone()).collect()
-    }
-
     /// Takes alerts that somebody else found. They are on disk, if anything changed, when this returns. Blocking.
     ///
     /// # Errors
@@ -460,16 +388,6 @@ fn put_rule(
     Ok(())
 }
 
-fn put(engine: &mut Engine, silence: Silence) -> Result<Silence, AlertingError> {
-    let selector = silence.compile().map_err(|it| invalid("matchers", it))?;
-    engine
-        .round
-        .others
-        .insert(table::key(table::SILENCE, &silence.id), Some(table::encode(&silence)));
-    engine.silences.insert(silence.id.clone(), Silenced { silence: silence.clone(), selector });
-    Ok(silence)
-}
-
 /// Whether the rule would come back at the next start by itself.
 fn id_is_given(id: &str, configured: &[Rule], shipped: bool) -> bool {
     configured.iter().any(|it| it.id == id)
@@ -489,7 +407,7 @@ fn rule_id(engine: &Engine, id: &str) -> Result<String, AlertingError> {
     named.map(|it| it.compiled.rule.id.clone()).ok_or_else(|| no_rule(id))
 }
 
-fn invalid(field: &str, reason: impl Into<String>) -> AlertingError {
+pub(super) fn invalid(field: &str, reason: impl Into<String>) -> AlertingError {
     AlertingError::Invalid(vec![FieldError { field: field.to_owned(), reason: reason.into() }])
 }
 
@@ -499,16 +417,4 @@ fn no_rule(id: &str) -> AlertingError {
 
 fn no_alert(id: &str) -> AlertingError {
     AlertingError::NotFound { what: "alert", id: id.to_owned() }
-}
-
-fn no_silence(id: &str) -> AlertingError {
-    AlertingError::NotFound { what: "silence", id: id.to_owned() }
-}
-
-/// A random id as Alertmanager makes them (RFC 9562 version 4).
-fn uuid(mut bytes: [u8; 16]) -> String {
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hyphen = |at: usize| if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
-    bytes.iter().enumerate().map(|(at, it)| format!("{}{it:02x}", hyphen(at))).collect()
 }
