@@ -14,6 +14,7 @@ mod manage;
 mod own;
 mod preview;
 mod round;
+mod ruled;
 mod run;
 mod sample;
 mod shipped;

@@ -5,15 +5,13 @@ use super::round::Round;
 use super::sample::Sources;
 use super::table::{Entry, Instance, StoredRule};
 use crate::alerts::{
-    Absence, Alert, Change, Compiled, Condition, Expected, Phase, Schedule, Severity, Silence,
-    Status, Tell, Verdict, fingerprint,
+    Absence, Alert, Change, Compiled, Condition, Expected, Phase, Severity, Silence, Status, Tell,
+    Verdict, fingerprint,
 };
 use crate::event::{Event, Time};
-use crate::groups;
 use crate::labels;
 use crate::notify;
 use crate::notify::Notification;
-use crate::rules::Phrase;
 use crate::selector::{LabelSelector, View};
 use hashbrown::HashMap;
 use std::{collections::BTreeMap, sync::Arc};
@@ -79,11 +77,11 @@ pub(super) struct Silenced {
 }
 
 /// What settles an instance besides its rule.
-struct Context<'a> {
-    silences: &'a BTreeMap<String, Silenced>,
-    round: &'a mut Round,
-    counts: &'a mut Counts,
-    now: Time,
+pub(super) struct Context<'a> {
+    pub(super) silences: &'a BTreeMap<String, Silenced>,
+    pub(super) round: &'a mut Round,
+    pub(super) counts: &'a mut Counts,
+    pub(super) now: Time,
 }
 
 impl Ruled {
@@ -239,185 +237,6 @@ impl Engine {
     }
 }
 
-impl Ruled {
-    /// Compares values.
-    fn compare(&mut self, sources: Sources<'_>, tick: u64, context: &mut Context<'_>) {
-        let Self { compiled, evaluator, instances, .. } = self;
-        let no_data = compiled.rule.no_data;
-        let mut any = false;
-        evaluator.tick(sources, context.now.as_millis(), &mut |found| {
-            any = true;
-            if !instances.contains_key(found.block) {
-                if !found.fires {
-                    return;
-                }
-                if instances.len() >= MAX_INSTANCES {
-                    context.counts.dropped += 1;
-                    return;
-                }
-                instances.insert(found.block.into(), fresh(compiled, found.block));
-            }
-            let Some(it) = instances.get_mut(found.block) else { return };
-            it.touched = tick;
-            it.value = Some(found.value);
-            let holds = found.holds(it.state.phase == Phase::Firing);
-            let verdict = match (holds, found.partial) {
-                (true, _) => Verdict::True,
-                (false, true) => Verdict::Unknown,
-                (false, false) => Verdict::False,
-            };
-            settle(compiled, found.block, it, verdict, context);
-        });
-        let nothing = match no_data {
-            crate::alerts::NoData::Ok => Verdict::False,
-            crate::alerts::NoData::Alert => Verdict::True,
-            crate::alerts::NoData::Keep => Verdict::Unknown,
-        };
-        if !any && nothing == Verdict::True && instances.is_empty() {
-            instances.insert("".into(), fresh(compiled, ""));
-        }
-        for (block, it) in instances.iter_mut().filter(|it| it.1.touched != tick) {
-            let verdict = if any && block.is_empty() { Verdict::False } else { nothing };
-            it.value = None;
-            settle(compiled, block, it, verdict, context);
-        }
-    }
-
-    /// Looks for what is overdue.
-    fn miss(
-        &mut self,
-        absence: &Absence,
-        groups: Option<&groups::View>,
-        began: Time,
-        context: &mut Context<'_>,
-    ) {
-        let now = context.now;
-        // Nothing could arrive while the server was down; a whole period must pass first.
-        let since_start = |seen: Time| match absence.schedule {
-            Schedule::Every(_) => seen.max(began),
-            Schedule::Cron(_) => seen,
-        };
-        let absent = |seen: Time| absence.is_absent(since_start(seen), now);
-        if let Expected::Pushes(selector) = &absence.expected {
-            let mut present = HashMap::new();
-            let groups = groups.map(groups::View::groups).unwrap_or_default();
-            for group in groups.iter().filter(|it| selector.matches(|name| it.label(name))) {
-                let block = labels::block(group.labels());
-                present.insert(block, group.pushed().unwrap_or_default());
-            }
-            if present.is_empty() {
-                present.insert(String::new(), self.stored.created);
-            }
-            for (block, seen) in &present {
-                if absent(*seen)
-                    && let Some(it) = self.instance(block, true, context, Instance::default)
-                {
-                    it.seen = Some(*seen);
-                }
-            }
-            for (block, it) in &mut self.instances {
-                // A push counts from when it came, and nothing is kept of it when it came in time.
-                it.seen = present.get(block.as_ref()).copied();
-                let verdict =
-                    if it.seen.is_some_and(absent) { Verdict::True } else { Verdict::False };
-                settle(&self.compiled, block, it, verdict, context);
-                it.seen = None;
-            }
-            return;
-        }
-        for (block, it) in &mut self.instances {
-            let verdict = if it.seen.is_some_and(absent) { Verdict::True } else { Verdict::False };
-            settle(&self.compiled, block, it, verdict, context);
-        }
-    }
-
-    /// An event began it, or ended it.
-    fn latch(
-        &mut self,
-        key: &[(String, Phrase)],
-        view: &View<'_>,
-        begins: bool,
-        context: &mut Context<'_>,
-    ) {
-        let block = block_of_key(key, view);
-        let (compiled, event) = (Arc::clone(&self.compiled), view.event());
-        let Some(it) = self.instance(&block, begins, context, Instance::default) else {
-            return;
-        };
-        if begins && it.state.phase == Phase::Inactive {
-            it.annotations = compiled.annotations_of_event(event);
-        }
-        (it.latched, it.seen) = (begins, Some(event.received));
-        if begins {
-            // Each event is one of its own: what was resolved by hand is over.
-            it.state.release();
-        }
-        let verdict = if begins { Verdict::True } else { Verdict::False };
-        context.round.instances.insert((compiled.rule.id.clone(), block.clone()));
-        settle(&compiled, &block, it, verdict, context);
-    }
-
-    /// What was expected came, or is expected no more.
-    fn see(
-        &mut self,
-        key: &[(String, Phrase)],
-        view: &View<'_>,
-        expected: bool,
-        context: &mut Context<'_>,
-    ) {
-        let block = block_of_key(key, view);
-        let (compiled, received) = (Arc::clone(&self.compiled), view.event().received);
-        let Some(it) = self.instance(&block, expected, context, Instance::default) else {
-            return;
-        };
-        it.seen = expected.then_some(received);
-        if it.annotations.is_empty() {
-            it.annotations = compiled.annotations_of_event(view.event());
-        }
-        context.round.instances.insert((compiled.rule.id.clone(), block.clone()));
-        settle(&compiled, &block, it, Verdict::False, context);
-    }
-
-    /// The instance with these labels; a new one if `make`.
-    fn instance(
-        &mut self,
-        block: &str,
-        make: bool,
-        context: &mut Context<'_>,
-        new: impl FnOnce() -> Instance,
-    ) -> Option<&mut Instance> {
-        if !self.instances.contains_key(block) {
-            if !make {
-                return None;
-            }
-            if self.instances.len() >= MAX_INSTANCES {
-                context.counts.dropped += 1;
-                return None;
-            }
-            let made = new();
-            let it = if made.labels.is_empty() { fresh(&self.compiled, block) } else { made };
-            self.instances.insert(block.into(), it);
-        }
-        let it = self.instances.get_mut(block)?;
-        it.meaning.clone_from(&self.compiled.meaning);
-        Some(it)
-    }
-
-    fn forget(&mut self, context: &mut Context<'_>) {
-        let (timing, now) = (&self.compiled.timing, context.now);
-        let rule = &self.compiled.rule.id;
-        let absence = matches!(self.compiled.condition, Condition::Absence(_));
-        self.instances.retain(|block, it| {
-            let expected = absence && it.seen.is_some();
-            let idle = !expected && !it.latched && it.state.is_idle(timing, now);
-            if idle {
-                context.round.instances.insert((rule.clone(), block.to_string()));
-            }
-            !idle
-        });
-    }
-}
-
 impl Context<'_> {
     fn count(&mut self, change: Option<Change>) {
         match change {
@@ -447,7 +266,7 @@ impl Context<'_> {
 }
 
 /// A new instance of a rule that compares values or waits for something.
-fn fresh(compiled: &Compiled, block: &str) -> Instance {
+pub(super) fn fresh(compiled: &Compiled, block: &str) -> Instance {
     let found: Vec<_> = crate::exposition::label_pairs(block)
         .map(|(name, value)| (name.into_owned(), labels::unescape_value(value).into_owned()))
         .collect();
@@ -456,7 +275,7 @@ fn fresh(compiled: &Compiled, block: &str) -> Instance {
 }
 
 /// Moves an instance, and notes what is to be written and told.
-fn settle(
+pub(super) fn settle(
     compiled: &Compiled,
     block: &str,
     it: &mut Instance,
@@ -571,11 +390,6 @@ impl Silenced {
         self.silence.is_active(now)
             && self.selector.matches(|name| labels.get(name).map(String::as_str))
     }
-}
-
-fn block_of_key(key: &[(String, Phrase)], view: &View<'_>) -> String {
-    let values: Vec<_> = key.iter().map(|(name, it)| (name.as_str(), it.fill(view))).collect();
-    labels::block(values.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
 fn block_of(labels: &BTreeMap<String, String>) -> String {
