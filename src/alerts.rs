@@ -6,6 +6,7 @@
 mod alert;
 mod calendar;
 mod compile;
+mod lenient;
 mod rule;
 mod silence;
 mod state;

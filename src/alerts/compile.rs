@@ -2,14 +2,13 @@
 
 mod compiler;
 
-use compiler::Compiler;
-
 use super::rule::{BurnWindow, FieldError, Function, Operator, Rule, Span};
 use super::state::Timing;
 use super::{Cron, Mutes, fingerprint};
 use crate::event::{Event, EventId, NewEvent, Time};
 use crate::rules::Phrase;
 use crate::selector::{LabelSelector, Selector, View};
+use compiler::Compiler;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 

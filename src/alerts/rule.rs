@@ -1,5 +1,6 @@
 //! A rule as people write it: the keys of the API and of the configuration file.
 
+use super::lenient::{number, switch, texts};
 use super::{MuteTime, Severity};
 use crate::rules::{did_you_mean, parse_duration};
 use crate::yaml;
@@ -493,38 +494,6 @@ impl<'de> Deserialize<'de> for Span {
             de::Error::custom(format!("{value} is no duration such as 90s, 5m or 1h30m"))
         })
     }
-}
-
-/// A number, or a text that spells one: settings in the environment and in the file are texts.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    let read = match &value {
-        Value::Number(it) => it.as_f64(),
-        Value::String(it) => it.trim().parse().ok(),
-        _ => None,
-    };
-    let read = read.filter(|it| it.is_finite());
-    read.map(Some).ok_or_else(|| de::Error::custom(format!("{value} is no number such as 80")))
-}
-
-fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Bool(it) => Ok(it),
-        Value::String(it) if it == "true" => Ok(true),
-        Value::String(it) if it == "false" => Ok(false),
-        it => Err(de::Error::custom(format!("{it} is neither true nor false"))),
-    }
-}
-
-/// Texts by name; numbers and booleans are taken as what they look like.
-fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let entries = BTreeMap::<String, Value>::deserialize(deserializer)?;
-    let text = |(name, it): (String, Value)| match it {
-        Value::String(it) => Ok((name, it)),
-        Value::Number(_) | Value::Bool(_) => Ok((name, it.to_string())),
-        it => Err(de::Error::custom(format!("{name} is {it}, and must be a text"))),
-    };
-    entries.into_iter().map(text).collect()
 }
 
 #[cfg(test)]
