@@ -367,6 +367,6 @@ fn ten_thousand_label_sets_are_evaluated_at_once() {
     }
     let each = begun.elapsed() / 10;
     assert!(world.changes().is_empty());
-    // Unoptimised and on a busy machine; `docs/performance.md` has the figure of a release build.
+    // Unoptimised, and on a busy machine.
     assert!(each < Duration::from_millis(500), "{each:?}");
 }

@@ -204,6 +204,7 @@ async fn what_was_noted_of_pruned_types_is_checked() {
     }
     assert!(check(dir, false).findings.is_empty());
     {
+        unlocked(dir);
         let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
         let table = store.table(JOURNAL).unwrap();
         let mut value = table.get(b"p").unwrap().unwrap();
