@@ -44,7 +44,7 @@ bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape
 	cargo build --release --manifest-path bench/limits/Cargo.toml --target-dir target/bench
 	$(if $(filter history,$(BENCH)),$(HISTORY_PYTHON) bench/history.py,python3 bench/run.py $(BENCH))
 
-fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz; the stable compiler does)
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_MINUTES

@@ -23,6 +23,7 @@ mod column;
 mod commits;
 mod count;
 mod dedup;
+mod deleted;
 mod filter;
 mod find;
 mod forgotten;

@@ -20,8 +20,8 @@ const MAX_HOURS: usize = 26;
 /// beyond are one part together, whose own type is empty.
 pub(super) const MAX_PARTS: usize = 64;
 
-/// How a block is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a block is stored: merging makes later ones of earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
     /// One value: header, ids and rows.
     Small,

@@ -212,6 +212,7 @@ impl Journal {
         }
         let mut batch = Batch::default();
         let mut ids = Forgotten::default();
+        let mut of_types = self.deleted()?;
         let mut replaced = Vec::new();
         let mut gone: Vec<Pair> = Vec::new();
         let mut deleted = Pruned::default();
@@ -220,6 +221,7 @@ impl Journal {
                 self.forget_ids(&mut ids, &it.header, &it.chunks)?;
             }
             let (sealed, pairs) = self.without(&it, &mut batch)?;
+            of_types.note(&pairs, it.header.end());
             gone.extend(pairs);
             let value = sealed.encode();
             let header = Header::sealed(it.header.first, &sealed, value.len());
@@ -232,6 +234,7 @@ impl Journal {
         if let Some(it) = replaced.first() {
             ids.put(&mut batch, it.first);
         }
+        of_types.put(&mut batch);
         for it in &gone {
             *deleted.types.entry(Arc::clone(&it.event_type)).or_default() += u64::from(it.count);
         }

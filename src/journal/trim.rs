@@ -113,6 +113,7 @@ impl Journal {
         if deleted.events == 0 {
             return Ok(());
         }
+        self.note_deleted(&mut batch, deleted.types.keys(), header.end())?;
         sealed.parts = parts;
         if sealed.parts.is_empty() {
             batch.remove(&block::key(block::FILTER, header.first));

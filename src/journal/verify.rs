@@ -4,16 +4,20 @@
 //! says can be found out again from the events, so that a damaged header alone loses nothing.
 
 mod facts;
+mod overlap;
 
 use super::block;
+use super::deleted;
+use super::deleted::Deleted;
 use super::forgotten;
-use super::header::{Sealed, SealedPart};
+use super::header::{Form, Sealed, SealedPart};
 use super::ids;
 use super::segment::IdKey;
 use crate::codec::Reader;
 use crate::store::Table;
 use crate::store::verify::Verdict;
 use facts::{ChunkFacts, Rows};
+use overlap::Usable;
 use std::collections::BTreeMap;
 
 /// A check of the table of the journal: tell it every entry, and then [`Verify::finish`].
@@ -21,7 +25,8 @@ use std::collections::BTreeMap;
 pub struct Verify {
     /// What ids are hashed with; `None` if that cannot be read.
     key: Option<IdKey>,
-    blocks: BTreeMap<u64, Block>,
+    /// By the first sequence number; one of each form may be left there.
+    blocks: BTreeMap<(u64, Form), Block>,
     verdict: Verdict,
 }
 
@@ -39,6 +44,12 @@ struct Block {
     chunks: BTreeMap<u16, ChunkFacts>,
     filter: Option<Vec<u8>>,
 }
+
+/// The keys of blocks that cannot be used, and what is wrong with them.
+type Damaged = BTreeMap<(u64, Form), (Vec<Vec<u8>>, String)>;
+
+/// How many sequence numbers are free for a block that has at least so many; `None`: it is the last one.
+type Room<'a> = &'a dyn Fn(u64) -> Option<u64>;
 
 /// What was found, and what is left.
 #[derive(Debug)]
@@ -78,7 +89,7 @@ impl Verify {
         };
         match first.filter(|_| known) {
             Some(first) => {
-                let block = self.blocks.entry(first).or_default();
+                let block = self.blocks.entry((first, form_of(kind))).or_default();
                 block.keys.push(key.to_vec());
                 if let Err(error) = block.read(kind, key, value, self.key.as_ref()) {
                     let what = format!("{}: {error}", facts::name(kind));
@@ -89,6 +100,12 @@ impl Verify {
                 if let Err(error) = facts::id_key(value) {
                     let lost = "which ids are known: an event that is sent again may count again";
                     self.bad("the key of the ids", &error.to_string(), lost, key);
+                }
+            }
+            None if key == deleted::KEY => {
+                if let Err(error) = Deleted::decode(value) {
+                    let lost = "of what types the pruned events were: replays that begin before them may be refused";
+                    self.bad("what was pruned of each type", &error.to_string(), lost, key);
                 }
             }
             None if kind == forgotten::FORGOTTEN && key.len() == forgotten::KEY_BYTES => {
@@ -113,21 +130,37 @@ impl Verify {
     /// Checks the order of the blocks, with the records of the commit log, and up to what the metrics contain.
     #[must_use]
     pub fn finish(mut self, records: &[Vec<u8>], snapshot_next: u64) -> Checked {
-        let firsts: Vec<_> = self.blocks.keys().copied().collect();
-        let mut whole = BTreeMap::new();
+        let firsts: Vec<_> = self.blocks.keys().map(|it| it.0).collect();
+        let mut usable = Vec::new();
         let mut damaged = BTreeMap::new();
-        for (at, (first, block)) in std::mem::take(&mut self.blocks).into_iter().enumerate() {
+        for ((first, form), block) in std::mem::take(&mut self.blocks) {
             // Where the next one begins, this one ends.
-            let room = firsts.get(at + 1).map(|it| it - first);
-            match block.check(first, room, &mut self.verdict) {
-                Ok(Some(it)) => {
-                    whole.insert(first, it);
+            let room = |end: u64| {
+                let next = firsts.partition_point(|it| *it < first + end.max(1));
+                firsts.get(next).map(|it| it - first)
+            };
+            let mut verdict = Verdict::default();
+            match block.check(first, &room, &mut verdict) {
+                Ok(Some((span, events))) => {
+                    let keys = block.keys;
+                    usable.push(Usable { first, span, events, form, keys, verdict });
                 }
                 Ok(None) => {}
                 Err(what) => {
-                    damaged.insert(first, (block.keys, what));
+                    damaged.insert((first, form), (block.keys, what));
                 }
             }
+        }
+        let (used, others) = overlap::choose(usable);
+        for it in others {
+            let place = format!("journal: the block at sequence {}", it.first);
+            let what = "it overlaps with other blocks".to_owned();
+            self.verdict.add(place, what, it.lost_beside(&used).to_owned(), it.keys);
+        }
+        let mut whole = BTreeMap::new();
+        for it in used {
+            self.verdict.append(it.verdict);
+            whole.insert(it.first, (it.span, it.events));
         }
         self.fill_from(records, &mut whole);
         let mut checked = Checked { verdict: self.verdict, events: 0, end: 1, whole: true };
@@ -139,14 +172,18 @@ impl Verify {
             checked.events += events;
             checked.end = checked.end.max(first + span);
         }
-        let last = damaged.keys().next_back().map_or(0, |it| it + 1);
+        let last = damaged.keys().next_back().map_or(0, |it| it.0 + 1);
         if snapshot_next.max(last) > checked.end {
             checked.hole(snapshot_next.max(last), &mut damaged);
         }
         // What another block or the log has as well.
-        for (first, (keys, what)) in damaged {
+        for ((first, _), (keys, what)) in damaged {
             let place = format!("journal: the block at sequence {first}");
             checked.verdict.add(place, what, "nothing".to_owned(), keys);
+        }
+        if !checked.verdict.findings.is_empty() {
+            // It says nothing of what is left out now.
+            checked.verdict.remove.insert(deleted::KEY.to_vec());
         }
         checked
     }
@@ -161,7 +198,7 @@ impl Verify {
             let mut block = Block::default();
             let read = block.read(block::SMALL, &[], value, self.key.as_ref());
             let read = read.map_err(|it| it.to_string());
-            match read.and_then(|()| block.check(first, None, &mut self.verdict)) {
+            match read.and_then(|()| block.check(first, &|_| None, &mut self.verdict)) {
                 Ok(Some((span, events))) if first > 0 => {
                     let before = whole.range(..first + span).next_back();
                     if before.is_none_or(|(at, (span, _))| at + span <= first) {
@@ -183,11 +220,11 @@ impl Verify {
 
 impl Checked {
     /// Nothing that can be used lies between the end so far and `until`.
-    fn hole(&mut self, until: u64, damaged: &mut BTreeMap<u64, (Vec<Vec<u8>>, String)>) {
+    fn hole(&mut self, until: u64, damaged: &mut Damaged) {
         let (from, span) = (self.end, until - self.end);
-        let rest = damaged.split_off(&until);
+        let rest = damaged.split_off(&(until, Form::Small));
         let (mut keys, mut what) = (Vec::new(), Vec::new());
-        for (first, (mut of_block, wrong)) in std::mem::replace(damaged, rest) {
+        for ((first, _), (mut of_block, wrong)) in std::mem::replace(damaged, rest) {
             keys.append(&mut of_block);
             what.push(format!("block at {first}: {wrong}"));
         }
@@ -205,6 +242,15 @@ impl Checked {
     }
 }
 
+/// The form of a block that has a key of `kind`.
+fn form_of(kind: u8) -> Form {
+    match kind {
+        block::SMALL => Form::Small,
+        block::ROWS | block::HEADER | block::IDS => Form::Rows,
+        _ => Form::Sealed,
+    }
+}
+
 fn put_header(verdict: &mut Verdict, first: u64, sealed: &Sealed) {
     let key = block::key(block::SEALED, first).to_vec();
     verdict.put.push((key, sealed.encode()));
@@ -216,7 +262,7 @@ impl Block {
     fn check(
         &self,
         first: u64,
-        room: Option<u64>,
+        room: Room<'_>,
         verdict: &mut Verdict,
     ) -> Result<Option<(u64, u64)>, String> {
         let wrong = || self.wrong.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join(", ");
@@ -248,7 +294,7 @@ impl Block {
     fn check_sealed(
         &self,
         first: u64,
-        room: Option<u64>,
+        room: Room<'_>,
         verdict: &mut Verdict,
     ) -> Result<(u64, u64), String> {
         let Some(sealed) = &self.sealed else { return self.new_header(first, room, verdict) };
@@ -285,13 +331,13 @@ impl Block {
     fn new_header(
         &self,
         first: u64,
-        room: Option<u64>,
+        room: Room<'_>,
         verdict: &mut Verdict,
     ) -> Result<(u64, u64), String> {
         let end = self.chunks.values().map(|it| it.end).max().unwrap_or(0);
-        let span = room.unwrap_or(end);
+        let span = room(end).unwrap_or(end);
         let wrong = self.wrong.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join(", ");
-        if self.chunks.is_empty() || end > span || self.has_damaged(block::CHUNK) {
+        if self.chunks.is_empty() || self.has_damaged(block::CHUNK) {
             return Err(wrong);
         }
         let received = self.chunks.values().map(|it| it.received);

@@ -17,6 +17,7 @@ use crate::event::Time;
 use crate::journal::{Cursor, Query, QueryError};
 use crate::metrics::{Difference, Part, Shadow};
 use crate::rules::{RuleSet, Unit, Updates};
+use crate::selector::Selector;
 use crate::store::{StoreError, Table};
 use std::{
     ops::ControlFlow,
@@ -233,24 +234,39 @@ impl Pipeline {
 
     /// Refuses what would count less than is counted now.
     fn check_losses(&self, rules: &RuleSet, units: &[Unit], from: u64) -> Result<(), ReplayError> {
+        for unit in units {
+            let types = rules.only(&[*unit]).type_selectors();
+            for family in rules.members(*unit) {
+                if let Some(spec) = rules.families().get(family) {
+                    self.check_losses_of(&spec.name, &types, from)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for the metric called `name`, which counts events of `types`.
+    fn check_losses_of(
+        &self,
+        name: &str,
+        types: &[Selector],
+        from: u64,
+    ) -> Result<(), ReplayError> {
         let journal = &self.inner.journal;
-        for family in units.iter().flat_map(|it| rules.members(*it)) {
-            let Some(spec) = rules.families().get(family) else { continue };
-            let Some(origin) = self.inner.metrics.origin(&spec.name) else { continue };
-            let name = &spec.name;
-            if origin.from < from {
-                return Err(ReplayError::WouldLose(format!(
-                    "{name} counts since event {}, and the replay would begin with event {from}: what lies between would be lost; go further back, or say reset to count anew from there",
-                    origin.from
-                )));
-            }
-            let missing = journal.missing(origin.from);
-            if missing > 0 {
-                return Err(ReplayError::WouldLose(format!(
-                    "{name} counts since event {}, and {missing} events since then are not in the journal any more: {name} may have counted some of them, which would be lost; say reset to count what is left",
-                    origin.from
-                )));
-            }
+        let Some(origin) = self.inner.metrics.origin(name) else { return Ok(()) };
+        // Where nothing is stored before `from`, nothing more can be covered.
+        if origin.from < from && journal.first() < from {
+            return Err(ReplayError::WouldLose(format!(
+                "{name} counts since event {}, and the replay would begin with event {from}: what lies between would be lost; go further back, or say reset to count anew from there",
+                origin.from
+            )));
+        }
+        let missing = journal.missing(origin.from);
+        if missing > 0 && journal.may_miss(origin.from, types)? {
+            return Err(ReplayError::WouldLose(format!(
+                "{name} counts since event {}, and {missing} events since then are not in the journal any more: {name} may have counted some of them, which would be lost; say reset to count what is left",
+                origin.from
+            )));
         }
         Ok(())
     }

@@ -81,6 +81,14 @@ impl Verdict {
         self.remove.extend(keys.iter().cloned());
         self.findings.push(Finding { place, what, lost, kept: Vec::new(), keys });
     }
+
+    /// Takes over what `other` says of other keys.
+    pub fn append(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
+        self.remove.append(&mut other.remove);
+        self.moved.append(&mut other.moved);
+        self.put.append(&mut other.put);
+    }
 }
 
 impl Closed {

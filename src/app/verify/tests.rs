@@ -157,3 +157,66 @@ async fn a_flipped_byte_in_any_kind_of_value_is_reported_and_repaired() {
         assert!(kept.contains("\"lost\""), "{kept}");
     }
 }
+
+#[tokio::test]
+async fn what_a_merge_replaced_and_is_there_again_is_dropped() {
+    let (dir, expected) = filled().await;
+    let dir = dir.path();
+    {
+        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
+        let table = store.table(JOURNAL).unwrap();
+        let first_of = |kind| table.range_from(&[kind]).next().unwrap().unwrap();
+        let (small, sealed) = (first_of(b'a').1, first_of(b's').0);
+        let first = u64::from_be_bytes(*sealed.last_chunk().unwrap());
+        for old in [first, first + 3] {
+            let key = [&b"a"[..], &old.to_be_bytes()].concat();
+            assert_eq!(table.get(&key).unwrap(), None);
+            table.put(&key, &small).unwrap();
+        }
+        store.flush().unwrap();
+    }
+    let error = open(dir).map(|_| ()).unwrap_err();
+    assert!(error.contains("is followed by"), "{error}");
+    let report = check(dir, true);
+    let found: Vec<_> = report.findings.iter().map(|it| (&*it.what, &*it.lost)).collect();
+    let one = ("it overlaps with other blocks", "nothing: other blocks have its events as well");
+    assert_eq!(found, [one, one]);
+    assert!(report.findings.iter().all(|it| it.kept.len() == 1), "{report:?}");
+    assert!(check(dir, false).findings.is_empty());
+    let (_store, pipeline) = open(dir).unwrap();
+    assert!(events(&pipeline).unwrap() == expected);
+    pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_noted_of_pruned_types_is_checked() {
+    let (dir, all) = filled().await;
+    let dir = dir.path();
+    {
+        let (_store, pipeline) = open(dir).unwrap();
+        let types = vec![crate::selector::Glob::parse("deploy").unwrap()];
+        let class = journal::Class { types, max_age: Some(Duration::ZERO) };
+        let retention = journal::Retention { classes: vec![class], ..Default::default() };
+        let journal = pipeline.journal();
+        let pruned = journal.prune(&retention, pipeline.now(), journal.end()).unwrap();
+        assert_eq!(pruned.events, (all.len() as u64).div_ceil(3));
+        pipeline.stop().await;
+    }
+    assert!(check(dir, false).findings.is_empty());
+    {
+        let store = Store::open(&store::Config::new(dir.to_owned())).unwrap();
+        let table = store.table(JOURNAL).unwrap();
+        let mut value = table.get(b"p").unwrap().unwrap();
+        value[5] ^= 1;
+        table.put(b"p", &value).unwrap();
+        store.flush().unwrap();
+    }
+    let report = check(dir, true);
+    let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert_eq!(finding.place, "journal: what was pruned of each type");
+    assert!(check(dir, false).findings.is_empty());
+    let (_store, pipeline) = open(dir).unwrap();
+    let left = events(&pipeline).unwrap();
+    assert_eq!(left.len(), all.len() - all.len().div_ceil(3));
+    pipeline.stop().await;
+}

@@ -1,6 +1,8 @@
 use super::super::tests::{event, open, page};
 use super::super::{Config, Pipeline};
 use super::*;
+use crate::journal;
+use crate::selector::Glob;
 use std::{fs, path::Path};
 
 const BASE: &str = "version: 1\nmetrics:\n  a_total: {help: A., match: a, count: 1}\n";
@@ -164,6 +166,47 @@ async fn what_would_lose_counts_is_refused() {
     let refused = replay(&pipeline, of("a_total")).await.unwrap_err().to_string();
     assert!(refused.contains("would"), "{refused}");
     assert!(page(&pipeline).await.contains("\na_total 7\n"));
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_deleted_of_other_types_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("{BASE}  bees_total: {{help: B., match: b*, count: 1}}\n");
+    let pipeline = open(dir.path(), with_rules(dir.path(), &text));
+    let prune = |event_type: &str| {
+        let types = vec![Glob::parse(event_type).unwrap()];
+        let class = journal::Class { types, max_age: Some(Duration::ZERO) };
+        let retention = journal::Retention { classes: vec![class], ..Default::default() };
+        let journal = pipeline.journal();
+        journal.prune(&retention, pipeline.now(), journal.end()).unwrap().events
+    };
+    // Of the oldest block nothing is left, of the next one a part.
+    pipeline.submit((0..40).map(|_| event(None, "b")).collect()).await.unwrap();
+    assert_eq!(prune("b"), 40);
+    send(&pipeline, 100).await;
+    assert_eq!(prune("b"), 50);
+    assert!(pipeline.journal().first() > 1);
+    let done = replay(&pipeline, of("a_total")).await.unwrap();
+    assert_eq!(done.events, 50);
+    let err = replay(&pipeline, of("bees_total")).await.unwrap_err();
+    assert!(matches!(err, ReplayError::WouldLose(_)), "{err}");
+    let now = page(&pipeline).await;
+    assert!(now.contains("\na_total 50\n") && now.contains("\nbees_total 90\n"), "{now}");
+
+    // A store that does not know what is missing may miss anything.
+    send(&pipeline, 100).await;
+    assert_eq!(prune("b"), 50);
+    replay(&pipeline, of("a_total")).await.unwrap();
+    let table = pipeline.store().table(journal::TABLE).unwrap();
+    table.remove(b"p").unwrap();
+    replay(&pipeline, of("a_total")).await.unwrap_err();
+    // So it stays, of what it did not know.
+    send(&pipeline, 100).await;
+    assert_eq!(prune("b"), 50);
+    replay(&pipeline, of("a_total")).await.unwrap_err();
+    replay(&pipeline, Replay { reset: true, ..of("a_total") }).await.unwrap();
+    assert!(page(&pipeline).await.contains("\na_total 150\n"));
     pipeline.stop().await;
 }
 

@@ -1,10 +1,11 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 /** Something that lies over the page until it is done with. The browser keeps the focus in it, and closes it with Escape. */
 export function Dialog(props: { label: string; class?: string; onClose: () => void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the next key: it may be the one that closes it.
+  useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
   return (

@@ -105,6 +105,7 @@ function release(): void {
   const held = waiting ?? [];
   waiting = undefined;
   held.forEach(taken);
+  ready.value = true;
 }
 
 function taken(event: Event): void {
@@ -150,7 +151,6 @@ async function load(sequence: number): Promise<void> {
     for (const it of [...ofAgents.events, ...earlier].reverse()) agents.take(it);
     for (const it of [...past.events].reverse()) newest.push(it);
     trouble.value = '';
-    ready.value = true;
     restarted.value += 1;
   } catch (error) {
     trouble.value = error instanceof Error ? error.message : String(error);

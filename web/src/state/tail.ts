@@ -9,7 +9,7 @@ import { get } from '../api/http';
 import { openStream } from '../api/source';
 import { Stream } from '../api/stream';
 import type { Event, EventPage } from '../api/types';
-import { follow, position } from './feed';
+import { follow, position, restarted } from './feed';
 import { Ring } from './ring';
 
 export interface Filter {
@@ -52,8 +52,8 @@ export class Tail {
     if (filter.until) void this.#begin();
     else if (filter.match) void this.#watch();
     else {
-      this.#stop = follow((it) => this.#take(it));
-      void this.#begin();
+      const stops = [follow((it) => this.#take(it)), restarted.subscribe(() => this.#again())];
+      this.#stop = () => stops.forEach((stop) => stop());
     }
   }
 
@@ -85,10 +85,16 @@ export class Tail {
     const listener = {
       event: (it: Event) => this.#take(it),
       state: () => {},
-      reset: () => void this.#begin(),
+      reset: () => this.#again(),
     };
     const stream = new Stream(openStream({ match: this.filter.match }), listener, since ?? this.#top);
     this.#stop = () => stream.close();
+  }
+
+  /** The journal is another one, or has lost what would come next. */
+  #again(): void {
+    this.#pending.clear();
+    void this.#begin();
   }
 
   /** The newest page. What comes meanwhile waits for it. */

@@ -135,6 +135,24 @@ test('a server that is killed and comes back: nothing lost, nothing twice', asyn
   }
 });
 
+test('a server that comes back empty: the list begins anew', async ({ page }) => {
+  const server = await Server.start();
+  try {
+    await server.send([{ event_type: 'old_1' }, { event_type: 'old_2' }, { event_type: 'old_3' }]);
+    await page.goto(`${server.url}/#/events`);
+    await expect(page.locator('.line')).toHaveCount(3);
+    await server.kill();
+    await server.replace();
+    await server.send({ event_type: 'new_1' });
+    await expect(page.locator('.line')).toHaveText([/new_1/], { timeout: 15_000 });
+    await server.send({ event_type: 'new_2' });
+    await expect(page.locator('.line').first()).toContainText('new_2');
+    await expect(page.locator('.line')).toHaveCount(2);
+  } finally {
+    await server.stop();
+  }
+});
+
 test('a tab that is open for long does not grow', async ({ page }) => {
   // The figure of the documentation is measured with OBSERVATORY_TEST_EVENTS=1000000.
   const events = Number(process.env.OBSERVATORY_TEST_EVENTS ?? 40_000);

@@ -1,7 +1,7 @@
 /** A real server for each test worker, and a page that is watched for what it must not do. */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,6 +33,13 @@ export class Server {
 
   async restart(): Promise<void> {
     this.process = (await serve(this.dir, new URL(this.url).host, this.args, this.env)).process;
+  }
+
+  /** Another, empty server takes its place. */
+  async replace(): Promise<void> {
+    rmSync(this.dir, { recursive: true });
+    mkdirSync(this.dir);
+    await this.restart();
   }
 
   async stop(): Promise<void> {
