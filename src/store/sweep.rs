@@ -64,3 +64,6 @@ fn blobs(db: &Path) -> io::Result<BTreeMap<i64, u64>> {
     }
     Ok(res)
 }
+
+#[cfg(test)]
+mod tests;
