@@ -44,6 +44,7 @@ pub(super) struct Client {
     timeout: Duration,
     /// Whether a failure that may pass is tried again.
     retries: bool,
+    idempotency_key: Option<String>,
 }
 
 /// A request that can be sent again.
@@ -150,6 +151,7 @@ impl Client {
             token,
             timeout: args.timeout.unwrap_or(Duration::from_secs(10)),
             retries: true,
+            idempotency_key: None,
         })
     }
 
@@ -161,6 +163,11 @@ impl Client {
     /// The same without a token, for a server that is not ours.
     pub(super) fn without_token(self) -> Self {
         Self { token: None, ..self }
+    }
+
+    /// The same with an `Idempotency-Key` on everything that it sends by [`Client::send`].
+    pub(super) fn with_idempotency_key(self, key: String) -> Self {
+        Self { idempotency_key: Some(key), ..self }
     }
 
     /// A request that is sent once, with the token if there is one.
@@ -299,6 +306,9 @@ impl Client {
         let mut builder = self.http.request(request.method.clone(), url);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
+        }
+        if let Some(key) = &self.idempotency_key {
+            builder = builder.header("idempotency-key", key);
         }
         if let Some((kind, body)) = &request.body {
             builder = builder.header(header::CONTENT_TYPE, *kind).body(body.clone());

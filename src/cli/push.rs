@@ -3,7 +3,8 @@
 mod select;
 
 use super::client::{self, Client, Request};
-use super::{Error, Session};
+use super::{Error, Session, send};
+use crate::config;
 use crate::push;
 use crate::telemetry;
 use base64::Engine;
@@ -20,6 +21,8 @@ Examples:
   observatory push --job backup last_success_seconds=now rows=42
   observatory push --job backup --grouping instance=db1 'rows{table=\"users\"}=42'
   my-exporter --once | observatory push --job nightly --put -
+  observatory push --job preview-42 --ttl 2h ready=1
+  printf '# TYPE builds_total counter\nbuilds_total 1\n' | observatory push --job ci --mode sum -
   observatory push --job backup --delete
   observatory push --delete --match '{job=~\"ci-.*\",branch!=\"main\"}' --dry-run")]
 pub(super) struct Args {
@@ -32,6 +35,15 @@ pub(super) struct Args {
     /// Replace the whole group
     #[arg(long, conflicts_with = "delete")]
     put: bool,
+    /// How long the group lives after this push, such as 90s, 1h or 7d; `off`: for ever
+    #[arg(long, value_name = "DURATION", value_parser = ttl, conflicts_with = "delete")]
+    ttl: Option<String>,
+    /// `sum` adds to what the group has, `replace` does not; without it what the server's settings say
+    #[arg(long, value_name = "MODE", value_parser = ["sum", "replace"], conflicts_with = "delete")]
+    mode: Option<String>,
+    /// With the same key the same push counts once; with `--mode sum` each run has one of its own otherwise
+    #[arg(long, value_name = "KEY", conflicts_with = "delete")]
+    idempotency_key: Option<String>,
     /// Remove the group, or those that match
     #[arg(long, conflicts_with = "metrics")]
     delete: bool,
@@ -63,7 +75,7 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
         })?;
         labels.push((name.to_owned(), value.to_owned()));
     }
-    let path = path(job, &labels);
+    let mut path = path(job, &labels);
     let body = if args.delete { String::new() } else { body(&args.metrics, session)? };
     let method = match (args.delete, args.put) {
         (true, _) => Method::DELETE,
@@ -76,10 +88,35 @@ pub(super) fn run(args: &Args, session: &mut Session) -> Result<(), Error> {
     push::families(body.as_bytes(), None, true, &push::Limits::default())
         .map_err(|err| Error::Input(err.to_string()))?;
     let body = (!args.delete).then_some(("text/plain; version=0.0.4; charset=utf-8", body));
-    let client = Client::new(&args.server, session)?;
+    let terms = [("ttl", &args.ttl), ("mode", &args.mode)];
+    for (name, value) in terms.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(&format!("{name}={value}"));
+    }
+    let mut client = Client::new(&args.server, session)?;
+    if let Some(key) = key(args)? {
+        client = client.with_idempotency_key(key);
+    }
     let request = Request { method, path: &path, body };
     client::block_on(client.send(&request, session))?;
     Ok(())
+}
+
+/// What makes sending again safe. Only sums count twice what is sent twice.
+fn key(args: &Args) -> Result<Option<String>, Error> {
+    match (&args.idempotency_key, args.mode.as_deref()) {
+        (Some(key), _) => Ok(Some(key.clone())),
+        (None, Some("sum")) => send::random_id().map(Some),
+        (None, _) => Ok(None),
+    }
+}
+
+/// A time to live, as the server reads it.
+fn ttl(text: &str) -> Result<String, String> {
+    let known = text == "off" || config::parse_duration(text).is_some_and(|it| !it.is_zero());
+    known
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected a duration such as 90s, 1h or 7d, or off".to_owned())
 }
 
 /// The path of a group, readable by every Pushgateway: what would be lost in it is base64.
@@ -180,6 +217,39 @@ mod tests {
         let line = "POST /metrics/job/a%20b/path@base64/eC95=/e@base64/= HTTP/1.1\r\n";
         assert!(requests[0].starts_with(line), "{}", requests[0]);
         assert!(requests[0].ends_with("\r\n\r\nrows{t=\"1\"} 42\nn -1e3\n"), "{}", requests[0]);
+    }
+
+    #[test]
+    fn the_terms_go_along_and_a_sum_is_safe_to_send_again() {
+        let arguments = ["--job", "j", "--ttl", "2h", "--mode", "sum", "n_total=1"];
+        let again = vec![http("503 Service Unavailable", "", ""), http("200 OK", "", "")];
+        let (code, _, requests) = push(&arguments, "", again);
+        assert_eq!(code, 0);
+        let line = "POST /metrics/job/j?ttl=2h&mode=sum HTTP/1.1\r\n";
+        let key = |it: &str| {
+            it.split("idempotency-key: ").nth(1).unwrap().split_once('\r').unwrap().0.to_owned()
+        };
+        assert!(requests.iter().all(|it| it.starts_with(line)), "{requests:?}");
+        assert_eq!((requests.len(), key(&requests[0])), (2, key(&requests[1])));
+        let (_, _, other) = push(&arguments, "", ok());
+        assert_ne!(key(&other[0]), key(&requests[0]), "another run counts as well");
+
+        let arguments = ["--job", "j", "--idempotency-key", "build-4711", "m=1"];
+        let (_, _, requests) = push(&arguments, "", ok());
+        assert_eq!(key(&requests[0]), "build-4711");
+        let (_, _, requests) = push(&["--job", "j", "m=1"], "", ok());
+        assert!(!requests[0].contains("idempotency-key"), "{}", requests[0]);
+    }
+
+    #[test]
+    fn terms_that_no_server_takes_are_refused() {
+        for (flag, value) in [("--ttl", "soon"), ("--ttl", "0s"), ("--mode", "max")] {
+            let arguments = ["push", "--job", "j", flag, value, "m=1"];
+            let error = Line::try_parse_from(arguments).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(value), "{error}");
+        }
+        let arguments = ["push", "--job", "j", "--delete", "--ttl", "1h"];
+        assert!(Line::try_parse_from(arguments).is_err());
     }
 
     #[test]
