@@ -1,14 +1,12 @@
-//! The boards of `grafana/dashboards`: everything they ask is PromQL of both generations, and is answered by real servers
+//! The boards of `grafana/dashboards`: everything they ask is `PromQL` of both generations, and is answered by real servers
 //! that scrape a lively Observatory.
 
-mod answers;
+pub(crate) mod answers;
 mod boards;
 mod rules;
 
 use crate::notify::sink::Sink;
-use crate::support::{
-    Peer, Prometheus, Server, Settings, Sse, cli, eventually, promtool,
-};
+use crate::support::{Peer, Prometheus, Server, Settings, Sse, cli, eventually, promtool};
 use answers::{Foreign, Known, Shown, Silent};
 use serde_json::{Value, json};
 use std::{
@@ -43,7 +41,8 @@ fn prometheuses(server: &Server) -> Vec<Prometheus> {
 #[test]
 fn every_question_is_answered() {
     let settings = Settings::new().env("OBSERVATORY_NOTIFY_ALLOW_PRIVATE_TARGETS", "true");
-    let server = Server::start_with(settings);
+    let builtin = cli(&["config", "show", "--builtin-rules"], &Settings::new(), "").stdout;
+    let server = Server::start_with_rules(&String::from_utf8(builtin).unwrap(), settings);
     let peers = prometheuses(&server);
     for peer in &peers {
         peer.scrapes(4);
@@ -59,6 +58,35 @@ fn every_question_is_answered() {
             let findings = answers::findings(&peer.url(), &rule_dir, SHOWN, known);
             if findings.is_empty() { Ok(()) } else { Err(findings) }
         });
+        check_that_lists_stay_true(peer);
+    }
+}
+
+/// What is on the lists and has an answer, or is nowhere, is found: the lists stay true.
+#[track_caller]
+fn check_that_lists_stay_true(prometheus: &Prometheus) {
+    let entry = |panel| Silent { board: "overview", panel, target: "A", reason: "a test" };
+    let silent = [entry("Builds"), entry("Gone")];
+    let dir = tempfile::tempdir().unwrap();
+    let rule = |metric: &str| json!({"alert": metric, "expr": format!("{metric}{{a!=\"x\"}} > 0")});
+    let rules = ["up", "gone_total", "alien_total", "ci_build_duration_seconds_count"].map(rule);
+    let mut rules = rules.to_vec();
+    rules.push(json!({"record": "broken", "expr": "rate(up)"}));
+    let group = json!({"groups": [{"name": "g", "rules": rules}]});
+    fs::write(dir.path().join("a.yml"), group.to_string()).unwrap();
+    let foreign = ["alien_", "observatory_"].map(|prefix| Foreign { prefix, reason: "a test" });
+    let known = Known { silent: &silent, foreign: &foreign };
+    let found = answers::findings(&prometheus.url(), dir.path(), SHOWN, known);
+    let expected = [
+        "overview: Builds (A): has data, but is listed",
+        "\"Gone\", target: \"A\", reason: \"a test\" } is of no board",
+        "a.yml: gone_total: nobody makes gone_total",
+        "a.yml: broken: ",
+        " is there, but listed: a test",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.contains(expected), "{found}: {expected}");
     }
 }
 
@@ -102,8 +130,7 @@ fn live(server: &Server, sink: &Sink) {
         for event in extras(seed) {
             client.event(&event);
         }
-        let demo =
-            ["demo", "--url", &url, "--duration", "3s", "--rate", "700/s", "--seed", seed];
+        let demo = ["demo", "--url", &url, "--duration", "3s", "--rate", "700/s", "--seed", seed];
         let output = cli(&demo, &Settings::new(), "");
         assert!(output.status.success(), "{output:?}");
         // A web page of another site tries to send something.
@@ -111,31 +138,52 @@ fn live(server: &Server, sink: &Sink) {
         client.request("POST", "/api/v1/events", &foreign, b"{}").expect(403);
     }
     push("backup/instance/db1", "backup_rows 8\n", 200);
-    // A reload stores a snapshot at once.
+    // Other rules store a snapshot at once.
+    let rules = fs::read_to_string(server.rules_file()).unwrap();
+    let more = "metrics:\n  more_total: {help: More., match: more, count: 1}";
+    fs::write(server.rules_file(), rules.replacen("metrics:", more, 1)).unwrap();
     client.post("/-/reload", "text/plain", b"").expect(200);
-    eventually(Duration::from_secs(10), || if sink.got().is_empty() { Err("told nobody") } else { Ok(()) });
+    eventually(Duration::from_secs(10), || {
+        if sink.got().is_empty() { Err("told nobody") } else { Ok(()) }
+    });
 }
 
 /// What the demo does not tell.
 fn extras(seed: &str) -> Vec<Value> {
     let event = |event_type: &str, data: Value| json!({"event_type": event_type, "source": "test", "data": data});
-    let duplicate = json!({"id": format!("d{seed}"), "event_type": "unheard_of", "source": "test", "data": {}});
+    let duplicate =
+        json!({"id": format!("d{seed}"), "event_type": "unheard_of", "source": "test", "data": {}});
     let workflow = json!({"workflow": "gates", "repository": "o/r", "pr_number": seed});
     vec![
         event("ci_workflow_started", workflow.clone()),
-        event("ci_workflow_completed", json!({"workflow": "gates", "repository": "o/r", "pr_number": seed, "status": "success"})),
-        event("health_check_completed", json!({"endpoint": "/health", "status_code": 200, "response_time_ms": 7})),
-        event("health_check_completed", json!({"endpoint": "/health", "status_code": 503, "response_time_ms": 90})),
+        event(
+            "ci_workflow_completed",
+            json!({"workflow": "gates", "repository": "o/r", "pr_number": seed, "status": "success"}),
+        ),
+        event(
+            "health_check_completed",
+            json!({"endpoint": "/health", "status_code": 200, "response_time_ms": 7}),
+        ),
+        event(
+            "health_check_completed",
+            json!({"endpoint": "/health", "status_code": 503, "response_time_ms": 90}),
+        ),
         // A score that is no number: a rule that matches, and cannot do its work.
         event("quality_score_updated", json!({"project": "web", "score": "good"})),
-        event("ci_build_completed", json!({"project": "web", "branch": "main", "status": "failure", "duration_seconds": 5})),
-        event("ci_build_completed", json!({"project": "web", "branch": "main", "status": "success", "duration_seconds": 5})),
+        event(
+            "ci_build_completed",
+            json!({"project": "web", "branch": "main", "status": "failure", "duration_seconds": 5}),
+        ),
+        event(
+            "ci_build_completed",
+            json!({"project": "web", "branch": "main", "status": "success", "duration_seconds": 5}),
+        ),
         duplicate.clone(),
         duplicate,
     ]
 }
 
-/// Every expression is PromQL, for the oldest and the newest Prometheus that is supported.
+/// Every expression is `PromQL`, for the oldest and the newest Prometheus that is supported.
 #[test]
 fn promtool_parses_every_expression() {
     let dir = tempfile::tempdir().unwrap();
@@ -147,7 +195,8 @@ fn promtool_parses_every_expression() {
         .collect();
     assert!(records.len() > 180, "{}", records.len());
     // JSON is YAML.
-    let rules = |records: &[Value]| json!({"groups": [{"name": "boards", "rules": records}]}).to_string();
+    let rules =
+        |records: &[Value]| json!({"groups": [{"name": "boards", "rules": records}]}).to_string();
     for program in Peer::ALL.iter().filter_map(|it| promtool(*it)) {
         let check = |records: &[Value]| {
             fs::write(&file, rules(records)).unwrap();
@@ -159,4 +208,36 @@ fn promtool_parses_every_expression() {
         let output = check(&[broken]);
         assert!(!output.status.success(), "{output:?}");
     }
+}
+
+/// The names that boards, links and data sources have of one another are the same.
+#[test]
+fn the_provisioning_fits() {
+    let grafana = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/provisioning");
+    let read = |path: &str| -> Value {
+        serde_saphyr::from_str(&fs::read_to_string(grafana.join(path)).unwrap()).unwrap()
+    };
+    let sources = read("datasources/observatory.yml");
+    assert_eq!(sources["apiVersion"], 1);
+    let [prometheus, alertmanager] = sources["datasources"].as_array().unwrap().as_slice() else {
+        panic!("{sources}")
+    };
+    let names = |it: &Value| (it["uid"].clone(), it["type"].clone(), it["url"].clone());
+    let expected =
+        |name: &str, port: u16| (name.into(), name.into(), format!("http://{name}:{port}").into());
+    assert_eq!(names(prometheus), expected("prometheus", 9090));
+    assert_eq!(names(alertmanager), expected("alertmanager", 9093));
+    for it in [prometheus, alertmanager] {
+        assert_eq!((&it["access"], &it["editable"]), (&json!("proxy"), &json!(false)));
+    }
+    assert_eq!(prometheus["isDefault"], true);
+    let data = json!({"httpMethod": "POST", "timeInterval": "15s", "manageAlerts": true, "alertmanagerUid": "alertmanager"});
+    assert_eq!(prometheus["jsonData"], data);
+    assert_eq!(alertmanager["jsonData"]["implementation"], "prometheus");
+    let boards = read("dashboards/observatory.yml");
+    let provider = &boards["providers"][0];
+    assert_eq!(boards["apiVersion"], 1);
+    assert_eq!((&provider["type"], &provider["allowUiUpdates"]), (&json!("file"), &json!(false)));
+    assert_eq!(provider["folder"], "Observatory");
+    assert_eq!(provider["options"]["path"], "/etc/grafana/dashboards");
 }

@@ -20,7 +20,7 @@ export const agents: Board = {
   rows: [
     ['',
       figure({
-        title: 'Heard of', description: 'Agents that were heard of within a week.', empty: AGENT,
+        title: 'Agents known', description: 'Agents that were heard of within a week.', empty: AGENT,
         width: 4, unit: 'short', decimals: 0, trend: true, query: [`count(${of('agent_last_seen_timestamp_seconds', WHO)})`, 'agents'],
       }),
       figure({
@@ -32,15 +32,15 @@ export const agents: Board = {
         width: 4, unit: 'short', decimals: 0, steps: FEW, trend: true, query: [sum(`time() - ${of('agent_last_seen_timestamp_seconds', WHO)} > bool 900`), 'silent'],
       }),
       figure({
-        title: 'Requests that fail', description: 'Of the requests that were answered in the time shown, those that failed.', empty: REQUEST,
+        title: 'Error ratio', description: 'Of the requests that were answered in the time shown, those that failed.', empty: REQUEST,
         width: 4, unit: 'percentunit', decimals: 1, steps: LEAST, query: [ratio(count({ ...FAILED, over: all }), count({ ...ANSWERED, over: all })), 'failed'],
       }),
       figure({
-        title: '19 of 20 take less than', description: 'The 95th percentile of the time that requests took, in the time shown.', empty: REQUEST,
+        title: 'Request duration, p95', description: 'The 95th percentile of the time that requests took, in the time shown.', empty: REQUEST,
         width: 4, unit: 's', decimals: 1, query: [quantile(0.95, { ...ANSWERED, over: all }), 'p95'],
       }),
       figure({
-        title: 'Stuck', description: 'Requests that have been open for more than ten minutes.', empty: 'an `agent_request_started` event has come',
+        title: 'Requests stuck', description: 'Requests that have been open for more than ten minutes.', empty: 'an `agent_request_started` event has come',
         width: 4, unit: 'short', decimals: 0, steps: NONE, trend: true, query: [sum(of('agent_request_stuck', WHO)), 'stuck'],
       }),
     ],
@@ -50,19 +50,19 @@ export const agents: Board = {
         width: 8, unit: 'reqps', queries: [[count({ ...ANSWERED, over: rate, by: ['agent'] }), '{{agent}}']],
       }),
       chart({
-        title: 'Requests that fail, by agent', description: 'Of the requests that were answered, those that failed.', empty: REQUEST,
+        title: 'Error ratio, by agent', description: 'Of the requests that were answered, those that failed.', empty: REQUEST,
         width: 8, unit: 'percentunit', max: 1, interval: RARE, queries: [[ratio(count({ ...FAILED, over: each, by: ['agent'] }), count({ ...ANSWERED, over: each, by: ['agent'] })), '{{agent}}']],
       }),
       chart({
-        title: 'Slow requests, by agent', description: '19 of 20 requests took less.', empty: REQUEST,
+        title: 'Request duration, p95 by agent', description: '19 of 20 requests took less.', empty: REQUEST,
         width: 8, unit: 's', interval: RARE, exemplars: true, queries: [[quantile(0.95, { ...ANSWERED, over: rate, by: ['agent'] }), '{{agent}}']],
       }),
       spread({
-        title: 'How long requests take', description: 'The time that requests took: the darker, the more.', empty: REQUEST,
+        title: 'Request durations', description: 'The time that requests took: the darker, the more.', empty: REQUEST,
         width: 12, unit: 's', interval: RARE, query: buckets({ ...ANSWERED, over: each }),
       }),
       chart({
-        title: 'Requests in work', description: 'Requests that have started and not ended.', empty: 'an `agent_request_started` event has come',
+        title: 'Requests in progress', description: 'Requests that have started and not ended.', empty: 'an `agent_request_started` event has come',
         width: 12, unit: 'short', queries: [[sum(of('agent_request_in_flight', WHO), 'agent'), '{{agent}}']],
       }),
     ],
@@ -72,7 +72,7 @@ export const agents: Board = {
         width: 8, unit: 'short', bars: true, interval: RARE, queries: [[sum(each(of('agent_errors_total', WHO)), 'kind'), '{{kind}}']],
       }),
       ranking({
-        title: 'Err most', description: 'Errors in the time shown, by agent and severity.', empty: 'an `agent_error` event has come',
+        title: 'Most errors', description: 'Errors in the time shown, by agent and severity.', empty: 'an `agent_error` event has come',
         width: 8, unit: 'short', decimals: 0, steps: FEW, query: [`topk(10, ${sum(all(of('agent_errors_total', WHO)), 'agent', 'severity')})`, '{{agent}} {{severity}}'],
       }),
       chart({

@@ -17,11 +17,11 @@ export const alerts: Board = {
   rows: [
     ['',
       figure({
-        title: 'Fire', description: 'Alerts that fire now.',
+        title: 'Firing', description: 'Alerts that fire now.',
         width: 4, unit: 'short', decimals: 0, steps: NONE, trend: true, query: [sum(of('observatory_alerts', { status: 'firing' })), 'firing'],
       }),
       figure({
-        title: 'Pending', description: 'Alerts whose condition holds, but not for long enough.',
+        title: 'Pending alerts', description: 'Alerts whose condition holds, but not for long enough.',
         width: 4, unit: 'short', decimals: 0, trend: true, query: [sum(of('observatory_alerts', { status: 'pending' })), 'pending'],
       }),
       figure({
@@ -29,12 +29,12 @@ export const alerts: Board = {
         width: 4, unit: 'short', decimals: 0, query: [sum(of('observatory_alert_rules')), 'rules'],
       }),
       figure({
-        title: 'Arrive', description: 'Of the notifications that were done with in the time shown, those that were sent, not given up. Merged and suppressed ones do not count.', empty: 'a notification was done with in the time shown',
+        title: 'Delivered', description: 'Of the notifications that were done with in the time shown, those that were sent, not given up. Merged and suppressed ones do not count.', empty: 'a notification was done with in the time shown',
         width: 4, unit: 'percentunit', decimals: 1, steps: MOST,
         query: [ratio(sum(all(of('observatory_notifications_total', { outcome: 'sent' }))), sum(all(of('observatory_notifications_total', { outcome: ['=~', 'sent|dead'] })))), 'sent'],
       }),
       figure({
-        title: 'Waits for longest', description: 'The age of the oldest notification that was not delivered yet; 0 if there is none.',
+        title: 'Oldest pending', description: 'The age of the oldest notification that was not delivered yet; 0 if there is none.',
         width: 4, unit: 's', decimals: 0, steps: LATE, trend: true, query: [max(of('observatory_notification_oldest_pending_seconds')), 'oldest'],
       }),
       figure({
@@ -48,7 +48,7 @@ export const alerts: Board = {
         width: 12, unit: 'short', outcomes: ['firing', 'pending'], queries: [[sum(of('observatory_alerts'), 'status'), '{{status}}']],
       }),
       chart({
-        title: 'Changes', description: 'Alerts that became pending, began to fire, or were resolved. Much of all three is flapping.',
+        title: 'Alert transitions', description: 'Alerts that became pending, began to fire, or were resolved. Much of all three is flapping.',
         width: 12, unit: 'short', bars: true, outcomes: ['firing', 'pending', 'resolved'], interval: '5m', queries: [[sum(each(of('observatory_alert_transitions_total')), 'to'), '{{to}}']],
       }),
     ],
@@ -58,32 +58,32 @@ export const alerts: Board = {
         width: 12, unit: 'short', bars: true, outcomes: ['sent', 'merged', 'suppressed', 'dead'], interval: '5m', queries: [[sum(each(of('observatory_notifications_total')), 'outcome'), '{{outcome}}']],
       }),
       chart({
-        title: 'Attempts', description: 'Attempts to deliver, by kind of channel and what came of it. Retries are of channels that were not there or asked to wait.',
+        title: 'Delivery attempts', description: 'Attempts to deliver, by kind of channel and what came of it. Retries are of channels that were not there or asked to wait.',
         width: 12, unit: 'short', bars: true, interval: '5m', queries: [[sum(each(of('observatory_notification_attempts_total')), 'type', 'result'), '{{type}} {{result}}']],
       }),
       chart({
-        title: 'How late', description: 'Half, and 19 of 20, of the notifications within an hour were with their channel within this time.', empty: TOLD,
+        title: 'Delivery time', description: 'Half, and 19 of 20, of the notifications within an hour were with their channel within this time.', empty: TOLD,
         width: 8, unit: 's', interval: '15m', queries: [
-          [quantile(0.5, { metric: DELIVERY, over: (it) => `increase(${it}[1h])` }), 'half'],
-          [quantile(0.95, { metric: DELIVERY, over: (it) => `increase(${it}[1h])` }), '19 of 20'],
+          [quantile(0.5, { metric: DELIVERY, over: (it) => `increase(${it}[1h])` }), 'p50'],
+          [quantile(0.95, { metric: DELIVERY, over: (it) => `increase(${it}[1h])` }), 'p95'],
         ],
       }),
       spread({
-        title: 'How late, in detail', description: 'From making a notification until its channel took it: the darker, the more.',
+        title: 'Delivery times', description: 'From making a notification until its channel took it: the darker, the more.',
         width: 8, unit: 's', interval: '5m', query: buckets({ metric: DELIVERY, over: each }),
       }),
       chart({
-        title: 'Waiting', description: 'Notifications that wait to be delivered. They are on disk and survive a restart.',
+        title: 'Pending notifications', description: 'Notifications that wait to be delivered. They are on disk and survive a restart.',
         width: 8, unit: 'short', queries: [[sum(of('observatory_notifications_pending')), 'waiting']],
       }),
     ],
     ['Evaluation',
       chart({
-        title: 'How long an evaluation takes', description: 'The last evaluation of all rules; there is one each second.',
+        title: 'Evaluation time', description: 'The last evaluation of all rules; there is one each second.',
         width: 12, height: 6, unit: 's', queries: [[max(of('observatory_alert_evaluation_last_duration_seconds'), 'instance'), '{{instance}}']],
       }),
       chart({
-        title: 'Not followed', description: 'Label sets that were not followed because their rule has more than 20,000.',
+        title: 'Label sets not followed', description: 'Label sets that were not followed because their rule has more than 20,000.',
         width: 12, height: 6, unit: 'short', bars: true, interval: '5m', queries: [[sum(each(of('observatory_alert_instances_dropped_total'))), 'not followed']],
       }),
     ],

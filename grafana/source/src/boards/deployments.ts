@@ -50,7 +50,7 @@ export const deployments: Board = {
         width: 4, unit: 'short', decimals: 0, steps: NONE, trend: true, query: [sum(of('deployment_restore_in_flight', WHERE)), 'broken'],
       }),
       figure({
-        title: 'Running', description: 'Deployments that have started and not ended.', empty: 'a `deployment_started` event has come',
+        title: 'Running now', description: 'Deployments that have started and not ended.', empty: 'a `deployment_started` event has come',
         width: 4, unit: 'short', decimals: 0, trend: true, query: [sum(of('deployment_in_flight', WHERE)), 'running'],
       }),
     ],
@@ -82,11 +82,11 @@ export const deployments: Board = {
         width: 12, unit: 'percentunit', max: 1, interval: '1h', queries: [[failures('deployments_total', PROD, day, 'service'), '{{service}}']],
       }),
       chart({
-        title: 'Slow deployments', description: '19 of 20 deployments within a day took less, from start to end.', empty: 'a deployment has ended that says how long it took, or whose start had come',
+        title: 'Deployment duration, p95 by service', description: '19 of 20 deployments within a day took less, from start to end.', empty: 'a deployment has ended that says how long it took, or whose start had come',
         width: 12, unit: 's', interval: '1h', queries: [[quantile(0.95, { metric: 'deployment_duration_seconds', matchers: WHERE, over: day, by: ['service'] }), '{{service}}']],
       }),
       chart({
-        title: 'Broken, by service', description: 'Environments of a service whose last decided deployment failed.', empty: 'a deployment has failed',
+        title: 'Broken environments, by service', description: 'Environments of a service whose last decided deployment failed.', empty: 'a deployment has failed',
         width: 12, unit: 'short', queries: [[sum(of('deployment_restore_in_flight', WHERE), 'service'), '{{service}}']],
       }),
     ],
@@ -96,7 +96,7 @@ export const deployments: Board = {
         width: 8, unit: 's', interval: '1h', queries: [[quantile(0.5, { metric: 'deployment_lead_time_seconds', matchers: SERVICE, over: day, by: ['service'] }), '{{service}}']],
       }),
       spread({
-        title: 'How long changes wait', description: 'The lead times of deployments to production: the darker, the more.', empty: COMMIT,
+        title: 'Lead times', description: 'The lead times of deployments to production: the darker, the more.', empty: COMMIT,
         width: 8, unit: 's', interval: '1h', query: `${sum(each(of('deployment_lead_time_seconds_bucket', SERVICE)), 'le')} or ${sum(each(of('deployment_lead_time_seconds', SERVICE)))}`,
       }),
       chart({

@@ -21,11 +21,11 @@ export const internals: Board = {
         width: 4, unit: 'none', name: true, query: [max(of('observatory_build_info'), 'version', 'revision'), '{{version}} {{revision}}'],
       }),
       figure({
-        title: 'Up for', description: 'Since the start of the process that started last.',
+        title: 'Uptime', description: 'Since the start of the process that started last.',
         width: 4, unit: 's', decimals: 0, query: [`time() - ${max(of('process_start_time_seconds'))}`, 'up'],
       }),
       figure({
-        title: 'Store', description: 'Whether the last write to the store succeeded. If not, /health says why, and events are refused.',
+        title: 'Store state', description: 'Whether the last write to the store succeeded. If not, /health says why, and events are refused.',
         width: 4, unit: 'none', steps: UP, mappings: [words({ 0: ['cannot write', COLOR.bad], 1: ['writes', COLOR.good] })], query: [`min(${of('observatory_store_writable')})`, 'writable'],
       }),
       figure({
@@ -37,7 +37,7 @@ export const internals: Board = {
         width: 4, unit: 'none', steps: UP, mappings: [words({ 0: ['failed', COLOR.bad], 1: ['in force', COLOR.good] })], query: [`min(${of('observatory_config_last_reload_successful')})`, 'reload'],
       }),
       figure({
-        title: 'Refused', description: 'Requests in the time shown that were answered 503 because the queue was full.',
+        title: 'Requests refused', description: 'Requests in the time shown that were answered 503 because the queue was full.',
         width: 4, unit: 'short', decimals: 0, steps: NONE, query: [sum(all(of('observatory_queue_refused_requests_total'))), 'refused'],
       }),
     ],
@@ -51,23 +51,23 @@ export const internals: Board = {
         ],
       }),
       chart({
-        title: 'Until an event is durable', description: 'From a parsed request to its events being on disk and visible: half, and 99 of 100, took less.', empty: 'an event has come',
-        width: 8, unit: 's', queries: [[quantile(0.5, { metric: INGEST, over: rate }), 'half'], [quantile(0.99, { metric: INGEST, over: rate }), '99 of 100']],
+        title: 'Ingest latency', description: 'From a parsed request to its events being on disk and visible: half, and 99 of 100, took less.', empty: 'an event has come',
+        width: 8, unit: 's', queries: [[quantile(0.5, { metric: INGEST, over: rate }), 'p50'], [quantile(0.99, { metric: INGEST, over: rate }), 'p99']],
       }),
       chart({
-        title: 'Events that share a commit', description: 'Accepted events by commits: the more, the fewer syncs of the disk.', empty: 'an event has come',
+        title: 'Events per commit', description: 'Accepted events by commits: the more, the fewer syncs of the disk.', empty: 'an event has come',
         width: 8, unit: 'short', queries: [[ratio(sum(rate(of('observatory_events_received_total'))), count({ metric: COMMIT, over: rate })), 'events per commit']],
       }),
       spread({
-        title: 'How long commits take', description: 'Append, sync, apply: the darker, the more.',
+        title: 'Commit durations', description: 'Append, sync, apply: the darker, the more.',
         width: 8, unit: 's', query: buckets({ metric: COMMIT, over: each }),
       }),
       chart({
-        title: 'Queue', description: 'Requests that wait for the writer.',
+        title: 'Queued requests', description: 'Requests that wait for the writer.',
         width: 8, unit: 'short', queries: [[sum(of('observatory_queue_requests')), 'requests']],
       }),
       chart({
-        title: 'Bytes in the queue', description: 'What waits for the writer.',
+        title: 'Queued bytes', description: 'What waits for the writer.',
         width: 8, unit: 'bytes', queries: [[sum(of('observatory_queue_bytes')), 'bytes']],
       }),
     ],
@@ -77,7 +77,7 @@ export const internals: Board = {
         width: 8, unit: 'reqps', queries: [[count({ metric: HTTP, over: rate, by: ['code'] }), '{{code}}']],
       }),
       chart({
-        title: 'Slow routes', description: '95 of 100 requests took less; the ten slowest routes.',
+        title: 'Request duration, p95 by route', description: '95 of 100 requests took less; the ten slowest routes.',
         width: 8, unit: 's', queries: [[`topk(10, ${quantile(0.95, { metric: HTTP, over: rate, by: ['method', 'route'] })})`, '{{method}} {{route}}']],
       }),
       chart({
@@ -85,7 +85,7 @@ export const internals: Board = {
         width: 8, unit: 'short', queries: [[sum(of('observatory_http_connections')), 'connections'], [sum(of('observatory_http_requests_in_flight')), 'requests in work']],
       }),
       chart({
-        title: 'Rejected', description: 'Requests that were refused before they were looked at, by why.', empty: 'a request was refused',
+        title: 'Rejected requests', description: 'Requests that were refused before they were looked at, by why.', empty: 'a request was refused',
         width: 8, unit: 'short', bars: true, interval: '5m', queries: [[sum(each(of('observatory_http_requests_rejected_total')), 'reason'), '{{reason}}']],
       }),
       chart({
@@ -93,7 +93,7 @@ export const internals: Board = {
         width: 8, unit: 'short', queries: [[sum(of('observatory_stream_open'), 'transport'), '{{transport}}']],
       }),
       chart({
-        title: 'Streams that ended', description: 'Why streams ended, or were refused.',
+        title: 'Streams ended or refused', description: 'Why streams ended, or were refused.',
         width: 8, unit: 'short', bars: true, interval: '5m', queries: [
           [sum(each(of('observatory_stream_closed_total')), 'reason'), '{{reason}}'],
           [sum(each(of('observatory_stream_refused_total')), 'reason'), 'refused: {{reason}}'],
@@ -113,7 +113,7 @@ export const internals: Board = {
         ],
       }),
       chart({
-        title: 'Errors of rules', description: 'Updates that a matching rule could not make, by metric and why.', empty: 'a rule could not make an update',
+        title: 'Rule errors', description: 'Updates that a matching rule could not make, by metric and why.', empty: 'a rule could not make an update',
         width: 7, height: 10, unit: 'short', bars: true, interval: '5m', queries: [[sum(each(of('observatory_rule_errors_total')), 'metric', 'reason'), '{{metric}} {{reason}}']],
       }),
       chart({
@@ -131,7 +131,7 @@ export const internals: Board = {
     ],
     ['Store',
       chart({
-        title: 'On disk', description: 'Bytes of the store on disk.',
+        title: 'Size on disk', description: 'Bytes of the store on disk.',
         width: 8, unit: 'bytes', queries: [[sum(of('observatory_store_size_bytes'), 'instance'), '{{instance}}']],
       }),
       chart({
@@ -143,15 +143,15 @@ export const internals: Board = {
         width: 8, unit: 'short', queries: [[sum(of('observatory_store_blocks')), 'blocks'], [sum(of('observatory_store_sealed_blocks')), 'sealed']],
       }),
       chart({
-        title: 'Forgotten', description: 'Events that were pruned because of their age or the size of the store, by class.',
+        title: 'Pruned events', description: 'Events that were pruned because of their age or the size of the store, by class.',
         width: 8, unit: 'short', bars: true, interval: '5m', queries: [[sum(each(of('observatory_pruned_total')), 'class'), '{{class}}']],
       }),
       chart({
-        title: 'Since the last prune', description: 'Old events are looked for each hour.',
+        title: 'Time since last prune', description: 'Old events are looked for each hour.',
         width: 8, unit: 's', queries: [[`time() - ${max(of('observatory_prune_last_success_timestamp_seconds'), 'instance')}`, '{{instance}}']],
       }),
       chart({
-        title: 'Snapshots and prunes', description: 'How long storing a snapshot of the metrics, and one prune, took in the mean since the start of the server.', empty: 'a snapshot was stored: every few minutes, if events come',
+        title: 'Snapshot and prune duration', description: 'How long storing a snapshot of the metrics, and one prune, took in the mean since the start of the server.', empty: 'a snapshot was stored: every few minutes, if events come',
         width: 8, unit: 's', queries: [
           [mean('observatory_snapshot_duration_seconds'), 'snapshot'],
           [mean('observatory_prune_duration_seconds'), 'prune'],
@@ -160,19 +160,19 @@ export const internals: Board = {
     ],
     ['Scrapes and the process',
       chart({
-        title: 'How long a page takes', description: 'Rendering: half, and 95 of 100, took less.',
-        width: 8, unit: 's', queries: [[quantile(0.5, { metric: 'observatory_scrape_duration_seconds', over: rate }), 'half'], [quantile(0.95, { metric: 'observatory_scrape_duration_seconds', over: rate }), '95 of 100']],
+        title: 'Scrape rendering time', description: 'Rendering: half, and 95 of 100, took less.',
+        width: 8, unit: 's', queries: [[quantile(0.5, { metric: 'observatory_scrape_duration_seconds', over: rate }), 'p50'], [quantile(0.95, { metric: 'observatory_scrape_duration_seconds', over: rate }), 'p95']],
       }),
       chart({
-        title: 'What a scrape brings', description: 'Samples of a page, as Prometheus counts them.',
+        title: 'Samples per scrape', description: 'Samples of a page, as Prometheus counts them.',
         width: 8, unit: 'short', queries: [[sum(of('scrape_samples_scraped'), 'instance'), '{{instance}}']],
       }),
       chart({
-        title: 'Scrapes that fail', description: '1 while Prometheus cannot scrape.',
+        title: 'Failed scrapes', description: '1 while Prometheus cannot scrape.',
         width: 8, unit: 'short', max: 1, queries: [[max(`1 - ${of('up')}`, 'instance'), '{{instance}}']],
       }),
       chart({
-        title: 'Processor', description: 'Cores that are used.',
+        title: 'CPU', description: 'Cores that are used.',
         width: 6, unit: 'short', queries: [[sum(rate(of('process_cpu_seconds_total')), 'instance'), '{{instance}}']],
       }),
       chart({

@@ -21,7 +21,7 @@ export const overview: Board = {
         width: 4, unit: 'short', decimals: 0, query: [sum(all(of('ci_builds_total'))), 'builds'],
       }),
       figure({
-        title: 'Builds that succeed', description: 'Of the builds that succeeded or failed in the time shown, those that succeeded. Cancelled ones do not count.', empty: BUILD, more: 'ci',
+        title: 'Build success ratio', description: 'Of the builds that succeeded or failed in the time shown, those that succeeded. Cancelled ones do not count.', empty: BUILD, more: 'ci',
         width: 4, unit: 'percentunit', decimals: 1, steps: MOST, query: [successes('ci_builds_total'), 'success'],
       }),
       figure({
@@ -37,13 +37,13 @@ export const overview: Board = {
         width: 4, unit: 'short', decimals: 0, steps: FEW, query: [sum(all(of('quality_gates_total', { result: 'failure' }))), 'failed'],
       }),
       figure({
-        title: 'Alerts that fire', description: 'Alerts of Observatory that fire now.', more: 'alerts',
+        title: 'Alerts firing', description: 'Alerts of Observatory that fire now.', more: 'alerts',
         width: 4, unit: 'short', decimals: 0, steps: NONE, trend: true, query: [sum(of('observatory_alerts', { status: 'firing' })), 'firing'],
       }),
     ],
     ['Health',
       bands({
-        title: 'Where there was trouble',
+        title: 'Trouble, by area',
         description: 'A band is red where, within about ten minutes, a build of a main branch or a deployment to production failed, a gate said no, an agent was down, an alert fired, or Observatory could not write.',
         empty: 'events of the kind have come; the bands of alerts and of Observatory itself are there at once',
         width: 24, height: 9, unit: 'none', interval: '10m',
@@ -58,7 +58,7 @@ export const overview: Board = {
         ],
       }),
     ],
-    ['What happens',
+    ['Activity',
       chart({
         title: 'Builds by result', description: 'CI builds that ended, by how.', empty: BUILD, more: 'ci',
         width: 8, unit: 'short', bars: true, outcomes: RESULTS, interval: RARE, queries: [[outcomes('ci_builds_total'), '{{result}}']],
@@ -75,7 +75,7 @@ export const overview: Board = {
         ],
       }),
     ],
-    ['Who',
+    ['Projects and deployments',
       rows({
         title: 'Projects', description: 'Per project: builds in the time shown and how many of them succeeded, the last good build of the main branch, coverage and score.', empty: BUILD, more: 'ci',
         width: 14, height: 10, unit: 'short', order: 'Builds',
@@ -95,9 +95,9 @@ export const overview: Board = {
         queries: [[`${max(of('deployment_last_completed_timestamp_seconds'), 'service', 'environment', 'version', 'result')} * 1000`, { name: 'When', unit: 'dateTimeFromNow' }]],
       }),
     ],
-    ['Who fails',
+    ['Agents',
       rows({
-        title: 'Agents', description: 'Per agent: whether it is up, when it was last heard of, and how many of its requests in the time shown failed.', empty: AGENT, more: 'agents',
+        title: 'Agents and their requests', description: 'Per agent: whether it is up, when it was last heard of, and how many of its requests in the time shown failed.', empty: AGENT, more: 'agents',
         width: 24, height: 8, unit: 'short', order: 'Fail',
         labels: [['agent', { name: 'Agent' }]],
         queries: [

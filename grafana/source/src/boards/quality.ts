@@ -31,7 +31,7 @@ export const quality: Board = {
         width: 4, unit: 'percentunit', decimals: 1, steps: GOOD, trend: true, query: [`avg(${of('coverage_ratio', LINES)})`, 'coverage'],
       }),
       figure({
-        title: 'Gates that pass', description: 'Of the decisions of quality gates in the time shown, the positive ones.', empty: GATE,
+        title: 'Gate pass ratio', description: 'Of the decisions of quality gates in the time shown, the positive ones.', empty: GATE,
         width: 4, unit: 'percentunit', decimals: 1, steps: MOST, query: [successes('quality_gates_total', PROJECT), 'passed'],
       }),
       figure({
@@ -39,15 +39,15 @@ export const quality: Board = {
         width: 4, unit: 'short', decimals: 0, steps: FEW, query: [sum(all(of('quality_gates_total', { ...PROJECT, result: 'failure' }))), 'failed'],
       }),
       figure({
-        title: 'Checks that succeed', description: 'Of the quality checks in the time shown, those that succeeded.', empty: CHECK,
+        title: 'Check success ratio', description: 'Of the quality checks in the time shown, those that succeeded.', empty: CHECK,
         width: 4, unit: 'percentunit', decimals: 1, steps: MOST, query: [successes('quality_checks_total', PROJECT), 'success'],
       }),
       figure({
-        title: 'Health checks that succeed', description: 'Of the health checks in the time shown, those that were answered with a status below 400.', empty: HEALTH,
+        title: 'Health check success', description: 'Of the health checks in the time shown, those that were answered with a status below 400.', empty: HEALTH,
         width: 4, unit: 'percentunit', decimals: 1, steps: MOST, query: [ratio(sum(all(of('health_checks_total', { status: ['=~', '[123]xx'] }))), sum(all(of('health_checks_total')))), 'success'],
       }),
     ],
-    ['How it drifts',
+    ['Scores and coverage',
       chart({
         title: 'Score, by project', description: 'The last quality score of each project.', empty: SCORE,
         width: 12, unit: 'percentunit', max: 1, queries: [[max(of('quality_score_ratio', OVERALL), 'project'), '{{project}}']],
@@ -68,7 +68,7 @@ export const quality: Board = {
         ],
       }),
       ranking({
-        title: 'Single gates that pass', description: 'Of the gates within quality checks in the time shown, those that passed, by project.', empty: 'a `quality_check_completed` event with `gates_passed` or `gates_failed` has come',
+        title: 'Gate pass ratio within checks', description: 'Of the gates within quality checks in the time shown, those that passed, by project.', empty: 'a `quality_check_completed` event with `gates_passed` or `gates_failed` has come',
         width: 10, unit: 'percentunit', decimals: 1, max: 1, steps: MOST, query: [successes('quality_gate_checks_total', PROJECT, all, 'project'), '{{project}}'],
       }),
     ],
@@ -97,7 +97,7 @@ export const quality: Board = {
         width: 12, unit: 'short', bars: true, outcomes: ['2xx', '3xx', '4xx', '5xx'], interval: RARE, queries: [[sum(each(of('health_checks_total')), 'status'), '{{status}}']],
       }),
       chart({
-        title: 'Slow answers, by endpoint', description: '19 of 20 health checks were answered in less.', empty: 'a `health_check_completed` event with a response time has come',
+        title: 'Response time, p95 by endpoint', description: '19 of 20 health checks were answered in less.', empty: 'a `health_check_completed` event with a response time has come',
         width: 12, unit: 's', interval: RARE, queries: [[quantile(0.95, { metric: 'health_check_duration_seconds', over: each, by: ['endpoint'] }), '{{endpoint}}']],
       }),
     ],
