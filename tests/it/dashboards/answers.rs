@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -125,8 +125,8 @@ struct Asked {
 impl Asked {
     #[track_caller]
     fn new(url: &str, shown: Shown) -> Self {
-        let addr: SocketAddr =
-            url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+        let host = url.trim_start_matches("http://").trim_end_matches('/');
+        let addr = host.to_socket_addrs().unwrap().find(SocketAddr::is_ipv4).unwrap();
         Self { client: Client::new(addr), shown }
     }
 
