@@ -15,10 +15,10 @@ FUZZ_SECONDS ?= 30
 SOAK_ROUNDS ?= 500
 SOAK_MINUTES ?= 5
 
-.PHONY: help run build web test lint fmt bench fuzz soak clean
+.PHONY: help run build web dashboards test lint fmt bench fuzz soak clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
 
 run: web ## build the release binary and serve on 127.0.0.1:9091
 	cargo run --release -- serve $(ARGS)
@@ -29,6 +29,9 @@ build: web ## build the release binary
 web: ## build the web page, which the binary embeds (Node.js 20.19 or later)
 	if command -v npm >/dev/null; then cd web && npm ci && npm run build; \
 	else echo 'no npm: the binary has a small page instead (docs/web.md)'; fi
+
+dashboards: ## write grafana/dashboards from grafana/source (Node.js 20.19 or later)
+	cd grafana/source && npm ci --no-fund --no-audit && npm run --silent build
 
 test: ## everything CI checks: installs what is missing (root on Debian), lints, tests
 	scripts/test.sh
@@ -51,4 +54,4 @@ soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_
 	scripts/soak.sh $(SOAK_ROUNDS) $(SOAK_MINUTES)
 
 clean: ## remove build output, unpacked peers and test tools
-	rm -rf target peers .venv-test web/node_modules web/dist/ui web/test-results web/screenshots
+	rm -rf target peers .venv-test grafana/source/node_modules grafana/source/out web/node_modules web/dist/ui web/test-results web/screenshots

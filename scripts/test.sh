@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 venv=$PWD/.venv-test
 
+# What the page and the boards are built with.
+node_is_new='const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'
+
 say() { printf '== %s\n' "$*"; }
 
 # Says that something is missing; the end in CI.
@@ -81,10 +84,16 @@ install_node() {
   fi
 }
 
+# The boards of Grafana: types, rules of the linter, and that the files are what their source makes.
+test_dashboards() {
+  node -e "$node_is_new" 2>/dev/null || { missing "Node.js 20.19 or later, for the boards of Grafana"; return; }
+  say "boards of Grafana"
+  (cd grafana/source && npm ci --silent --no-fund --no-audit && npm test --silent)
+}
+
 # The web page: types, logic, and what the binary embeds.
 build_web() {
-  local node='const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'
-  node -e "$node" 2>/dev/null || { missing "Node.js 20.19 or later, for the web page"; return; }
+  node -e "$node_is_new" 2>/dev/null || { missing "Node.js 20.19 or later, for the web page"; return; }
   say "web page"
   (cd web && npm ci --silent --no-fund --no-audit && npm run --silent check && npm test --silent && npm run --silent build)
 }
@@ -104,6 +113,7 @@ install_packages
 install_peers
 install_python
 install_node
+test_dashboards
 build_web
 scripts/lint.sh
 say "tests"
