@@ -44,6 +44,17 @@ impl Drop for Running {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        // What a test that fails found on the disk is worth more than the space.
+        if std::thread::panicking() {
+            self.running = None;
+            self.dir.disable_cleanup(true);
+            eprintln!("the data directory is kept in {}", self.dir.path().display());
+        }
+    }
+}
+
 /// `observatory` with `arguments`, without any setting of the environment.
 pub(crate) fn command(settings: &Settings) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_observatory"));
