@@ -11,4 +11,6 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 echo "seed $OBSERVATORY_SOAK_SEED"
 # One after the other: each wants the machine for itself.
 cargo test --locked --test it -- torture:: --nocapture --test-threads=1
+# A million distinct values of a label.
+cargo test --locked --test it -- hostile::two_hundred_thousand_label_values --nocapture
 cargo test --locked --lib -- store::sweep::tests::a_kill_during_a_sweep_loses_nothing --exact --nocapture
