@@ -148,7 +148,7 @@ fn the_pod_is_restricted() {
     }
 }
 
-/// The server takes the settings of the ConfigMap and the environment, and answers what the probes ask.
+/// The server takes the settings of the `ConfigMap` and the environment, and answers what the probes ask.
 #[test]
 fn the_probes_are_answered() {
     let Some(set) = object("statefulset") else { return };
