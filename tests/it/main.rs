@@ -61,7 +61,10 @@ mod alerts;
 mod clock;
 // The other verbs of the command line.
 mod cli;
-// The documentation names what the program has.
+// The documentation names what the program has, and every command in it works.
 mod docs;
+mod snippets;
+// What is shipped around the binary: containers, units, proxies, actions, packages.
+mod deploy;
 // Pushes: conformance with real Pushgateways, real clients, the rest of the surface.
 mod push;
