@@ -2,13 +2,13 @@
 
 import { get } from '../api/http';
 import type { Summary, SummaryGroup } from '../api/types';
-import { origin } from '../lib/curl';
 import { count, percent } from '../lib/number';
 import { intervals, line, span, total } from '../lib/series';
 import { midnight } from '../lib/time';
 import { Ago, Card, Choice, Empty, Figure, Head, Trouble } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { Mark } from '../parts/mark';
+import { sending } from '../parts/page';
 import { EndedRow, RunningRow } from '../parts/runs';
 import { SILENT_MS, stateOf } from '../state/agents';
 import { now } from '../state/clock';
@@ -94,7 +94,7 @@ function Running() {
         ready.value && (
           <Empty
             title="Nothing runs. A build that starts is here until it ends:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"ci_build_started","source":"ci","data":{"project":"web","branch":"main","build_id":1}}'`}
+            command={sending('{"event_type":"ci_build_started","source":"ci","data":{"project":"web","branch":"main","build_id":1}}')}
           />
         )
       )}
@@ -165,7 +165,7 @@ function AgentsCard() {
         ready.value && (
           <Empty
             title={`No agents. One that has sent an event within ${SILENT_MS / 60_000} minutes is alive:`}
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"agent_registered","source":"agents","data":{"agent_id":"coder-1","agent_type":"coder"}}'`}
+            command={sending('{"event_type":"agent_registered","source":"agents","data":{"agent_id":"coder-1","agent_type":"coder"}}')}
           />
         )
       )}
