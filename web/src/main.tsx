@@ -1,5 +1,6 @@
 import { render } from 'preact';
 import { App } from './frame/app';
+import { connectAlerts, stayConnectedToAlerts } from './state/alerts';
 import { tick } from './state/clock';
 import { connect, stayConnected } from './state/feed';
 import { listenToKeys } from './state/keys';
@@ -17,4 +18,6 @@ tick();
 void whoAmI();
 connect();
 stayConnected();
+connectAlerts();
+stayConnectedToAlerts();
 render(<App />, document.getElementById('app')!);

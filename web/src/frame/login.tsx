@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks';
+import { connectAlerts } from '../state/alerts';
 import { connect } from '../state/feed';
 import { login } from '../state/session';
 import { Trouble } from '../parts/basics';
@@ -12,6 +13,7 @@ export function Login() {
     try {
       await login(token.trim());
       connect();
+      connectAlerts();
     } catch (it) {
       setError(it instanceof Error ? it.message : String(it));
     }

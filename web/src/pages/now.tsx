@@ -5,11 +5,13 @@ import type { Summary, SummaryGroup } from '../api/types';
 import { count, percent } from '../lib/number';
 import { intervals, line, span, total } from '../lib/series';
 import { midnight } from '../lib/time';
+import { AlertRows } from '../parts/alert';
 import { Ago, Card, Choice, Empty, Figure, Head, Trouble } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { Mark } from '../parts/mark';
 import { sending } from '../parts/page';
 import { EndedRow, RunningRow } from '../parts/runs';
+import { alerts, alertTrouble, firing } from '../state/alerts';
 import { SILENT_MS, stateOf } from '../state/agents';
 import { now } from '../state/clock';
 import { allAgents, allRuns, ready, trouble } from '../state/feed';
@@ -27,6 +29,7 @@ export function NowPage() {
       <Trouble message={trouble.value} />
       <Today />
       <div class="grid">
+        <Firing />
         <Running />
         <Failures />
         <Rate />
@@ -77,6 +80,16 @@ function tally(groups: readonly SummaryGroup[] | undefined, types: readonly stri
     if (how === 'failure') res.failed += it.count;
   }
   return res;
+}
+
+function Firing() {
+  const all = firing.value;
+  return (
+    <Card title="Firing alerts" class={all.some((it) => it.status === 'active') ? 'wide loud' : 'wide'} aside={<a href={hashOf('alerts')}>{all.length > 0 ? `all ${count(all.length)}` : 'alerts'}</a>}>
+      <Trouble message={alertTrouble.value} />
+      {alerts.value && <AlertRows alerts={all} most={SHOWN} />}
+    </Card>
+  );
 }
 
 function Running() {
