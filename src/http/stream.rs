@@ -10,9 +10,12 @@
 //!   a reason and the number to go on from. Nothing is queued for a client, and none waits for another.
 //! - A stream ends within a second of its token, and at once when the server stops.
 
+mod alerts;
+mod board;
 mod feed;
 mod frames;
 mod instruments;
+mod permit;
 mod places;
 mod reader;
 mod sse;
@@ -20,6 +23,7 @@ pub(super) mod tickets;
 mod wanted;
 mod ws;
 
+pub(super) use alerts::alerts;
 pub(super) use instruments::Instruments;
 pub(super) use sse::stream;
 pub(super) use ws::socket;

@@ -6,6 +6,7 @@
 
 use super::feed::{self, Feed, Listening};
 use super::frames::{Builder, Picked, Step};
+use super::permit::{Permit, Reason};
 use super::places::Place as Seat;
 use super::wanted::{Filter, Place, Reset};
 use super::{Config, Streams, Turns};
@@ -18,7 +19,6 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 
 /// Sequence numbers that one page covers at most, so that a page takes no longer than some milliseconds.
 const PAGE_EVENTS: u64 = 20_000;
@@ -54,17 +54,6 @@ enum State {
     Closed,
 }
 
-/// What a stream ends with.
-struct Permit {
-    tokens: Tokens,
-    pipeline: Pipeline,
-    identity: Identity,
-    changes: watch::Receiver<()>,
-    /// When the identity ceases to be valid.
-    until: Option<Instant>,
-    stopping: CancellationToken,
-}
-
 /// What a client is sent.
 pub(super) enum Item {
     /// The beginning.
@@ -80,50 +69,14 @@ pub(super) enum Item {
     Close(Reason),
 }
 
-/// Why a stream ends that the client did not end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The server stops.
-    Stopping,
-    /// The client reads too slowly.
-    Slow,
-    /// The token or the session is not valid any more.
-    Unauthorized,
-    /// The journal cannot be read.
-    Failed,
-}
-
-impl Reason {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopping => "stopping",
-            Self::Slow => "slow",
-            Self::Unauthorized => "unauthorized",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 impl Reader {
     pub(super) fn new(
         streams: &Streams,
         seat: Seat,
         (filter, Place { first, reset }): (Filter, Place),
-        (tokens, pipeline, identity): (Tokens, Pipeline, Identity),
+        whose: (Tokens, Pipeline, Identity),
     ) -> Self {
-        let now = pipeline.now();
-        let left = |until: crate::event::Time| {
-            let millis = until.as_millis().saturating_sub(now.as_millis());
-            Instant::now() + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
-        };
-        let permit = Permit {
-            until: identity.until.map(left),
-            tokens,
-            pipeline,
-            identity,
-            changes: streams.changes.subscribe(),
-            stopping: streams.stopping.clone(),
-        };
+        let permit = Permit::new(streams, whose);
         Self {
             _listening: streams.feed.listen(),
             ends: streams.feed.end(),
@@ -160,12 +113,7 @@ impl Reader {
 
     /// Waits until the stream may not go on, and says why.
     pub(super) async fn refused(&mut self) -> Reason {
-        loop {
-            if let Some(it) = self.permit.refusal() {
-                return it;
-            }
-            self.permit.changed().await;
-        }
+        self.permit.refused().await
     }
 
     /// What of `step` the client wants.
@@ -298,38 +246,4 @@ fn read(feed: &Feed, filter: &Filter, at: u64) -> Result<VecDeque<Step>, ApiErro
         steps.push_back(builder.take(end));
     }
     Ok(steps)
-}
-
-impl Permit {
-    /// Why the stream may not go on, if it may not.
-    fn refusal(&mut self) -> Option<Reason> {
-        if self.stopping.is_cancelled() {
-            return Some(Reason::Stopping);
-        }
-        let changed = self.changes.has_changed().unwrap_or(true);
-        let over = self.until.is_some_and(|it| it <= Instant::now());
-        if !changed && !over {
-            return None;
-        }
-        self.changes.mark_unchanged();
-        let valid = !over && self.tokens.is_still_valid(&self.identity, self.pipeline.now());
-        (!valid).then_some(Reason::Unauthorized)
-    }
-
-    /// Waits until [`Self::refusal`] may have another answer.
-    async fn changed(&mut self) {
-        let until = self.until;
-        let over = async move {
-            match until {
-                Some(it) => sleep_until(it).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.stopping.cancelled() => {}
-            () = over => {}
-            // Only the server's end closes it.
-            changed = self.changes.changed() => if changed.is_ok() { self.changes.mark_changed() },
-        }
-    }
 }
