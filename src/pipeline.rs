@@ -15,6 +15,7 @@ mod chronicle;
 mod health;
 mod keeper;
 mod live;
+mod moved;
 mod own;
 mod push;
 mod queue;
@@ -27,6 +28,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
+pub use moved::GroupMoved;
 pub use push::{Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
@@ -116,6 +118,7 @@ struct Inner {
     keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     committed: watch::Receiver<u64>,
+    notices: moved::Notices,
     replays: replay::Replays,
 }
 
@@ -247,7 +250,7 @@ impl Pipeline {
         let hash_key = (hash_a, hash_b);
         let pushes =
             push::Pushes::open(store, config.groups.clone(), hash_key, &mut journal_writer)?;
-        let groups = pushes.view();
+        let (groups, notices) = (pushes.view(), pushes.notices());
         let keeper = keeper::Keeper::new(config, store)?;
         let tap = live::Tap::new(journal.end());
         let committed = tap.follow();
@@ -282,6 +285,7 @@ impl Pipeline {
                 keeper,
                 threads: Mutex::new(vec![writer, merger]),
                 committed,
+                notices,
                 replays,
             }),
         };

@@ -8,10 +8,11 @@ use super::feed::{self, Feed, Listening};
 use super::frames::{Builder, Picked, Step};
 use super::permit::{Permit, Reason};
 use super::places::Place as Seat;
+use super::pushes::Pushes;
 use super::wanted::{Filter, Place, Reset};
 use super::{Config, Streams, Turns};
 use crate::http::error::ApiError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{GroupMoved, Pipeline};
 use crate::tokens::{Identity, Tokens};
 use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::{
@@ -44,6 +45,7 @@ pub(super) struct Reader {
     /// When it had everything the last time; `None` until then.
     up_to_date: Option<Instant>,
     permit: Permit,
+    pushes: Pushes,
     config: Config,
 }
 
@@ -65,6 +67,10 @@ pub(super) enum Item {
     /// A step, and from which sequence number on it is wanted; not every event of it may be.
     Events(Arc<Step>, u64),
     Heartbeat,
+    /// Something happened to a group of pushes.
+    Push(Arc<GroupMoved>),
+    /// So many of those were missed.
+    PushesMissed(u64),
     /// The end.
     Close(Reason),
 }
@@ -76,6 +82,7 @@ impl Reader {
         (filter, Place { first, reset }): (Filter, Place),
         whose: (Tokens, Pipeline, Identity),
     ) -> Self {
+        let pushes = Pushes::new(&whose.1, filter.pushes);
         let permit = Permit::new(streams, whose);
         Self {
             _listening: streams.feed.listen(),
@@ -92,6 +99,7 @@ impl Reader {
             beat: Instant::now() + streams.config.heartbeat,
             up_to_date: None,
             permit,
+            pushes,
             config: streams.config.clone(),
         }
     }
@@ -143,6 +151,9 @@ impl Reader {
                 self.beat = Instant::now() + self.config.heartbeat;
                 return Some(Item::Heartbeat);
             }
+            if let Some(it) = self.pushes.waiting() {
+                return Some(it);
+            }
             if let Some(step) = self.steps.pop_front() {
                 if let Some(it) = self.advance(Arc::new(step)) {
                     return Some(it);
@@ -176,6 +187,7 @@ impl Reader {
                         },
                         () = self.permit.changed() => {}
                         () = sleep_until(self.beat) => {}
+                        it = self.pushes.next() => return Some(it),
                     }
                 }
             }

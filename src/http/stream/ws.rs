@@ -180,6 +180,8 @@ impl Link {
             Item::Reset(Reset { reason, since, missing }) => {
                 json!({"type": "reset", "reason": reason, "since": since, "sequence": last, "missing": missing})
             }
+            Item::Push(it) => json!({"type": "push", "push": **it}),
+            Item::PushesMissed(n) => json!({"type": "pushes_missed", "missed": n}),
             Item::Close(_) => return Ok(()),
         };
         self.sent = last;
