@@ -161,6 +161,22 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         methods: GET,
+        path: "/api/v1/monitoring/ws/metrics",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::metrics(it)),
+        aliases: &[],
+        summary: "Watch how agents do, as a WebSocket",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/monitoring/ws/topology",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::topology(it)),
+        aliases: &[],
+        summary: "Watch who works with whom, as a WebSocket",
+    },
+    Route {
+        methods: GET,
         path: "/api/v1/monitoring/ws/alerts",
         access: Access::Stream,
         handler: |it| Box::pin(stream::alerts(it)),
