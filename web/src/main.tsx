@@ -1,6 +1,6 @@
 import { render } from 'preact';
 import { App } from './frame/app';
-import { connectAlerts, stayConnectedToAlerts } from './state/alerts';
+import { followAlerts } from './state/alerts';
 import { tick } from './state/clock';
 import { connect, stayConnected } from './state/feed';
 import { listenToKeys } from './state/keys';
@@ -18,6 +18,5 @@ tick();
 void whoAmI();
 connect();
 stayConnected();
-connectAlerts();
-stayConnectedToAlerts();
+followAlerts();
 render(<App />, document.getElementById('app')!);

@@ -1,5 +1,4 @@
 import { useState } from 'preact/hooks';
-import { connectAlerts } from '../state/alerts';
 import { connect } from '../state/feed';
 import { login } from '../state/session';
 import { Trouble } from '../parts/basics';
@@ -13,7 +12,6 @@ export function Login() {
     try {
       await login(token.trim());
       connect();
-      connectAlerts();
     } catch (it) {
       setError(it instanceof Error ? it.message : String(it));
     }

@@ -45,7 +45,7 @@ export const RULE_FIELDS: readonly FieldOf[] = [
   { name: 'timezone', label: 'Time zone', kinds: ['absence'], placeholder: 'Europe/Berlin' },
   { name: 'grace', label: 'May be late by', kinds: ['absence'], placeholder: '1m' },
   { name: 'for', label: 'Must hold for', placeholder: '5m', hint: 'before it fires' },
-  { name: 'group_by', label: 'One alert per', as: 'list', placeholder: 'project, branch', hint: 'labels or fields, with commas' },
+  { name: 'group_by', label: 'One alert per', type: 'area', as: 'list', placeholder: 'project', hint: 'labels or fields, one a line: project=project,repository' },
   { name: 'annotations', label: 'Annotations', type: 'area', as: 'pairs', placeholder: 'summary=$instance is at $value %', hint: 'what people read, one a line: name=text' },
   { name: 'labels', label: 'Labels', type: 'area', as: 'pairs', placeholder: 'team=platform', hint: 'one a line: name=value' },
   { name: 'notification_channels', label: 'Channels', as: 'list', placeholder: 'all', hint: 'names, with commas', wide: true },
@@ -123,7 +123,7 @@ function valueOf(field: FieldOf, text: string): Json {
   if (field.type === 'check') return text === 'true';
   if (text === '') return null;
   if (field.type === 'number') return Number.isFinite(Number(text)) ? Number(text) : text;
-  if (field.as === 'list') return items(text);
+  if (field.as === 'list') return (field.type === 'area' ? text.split('\n') : items(text)).map((it) => it.trim()).filter((it) => it !== '');
   if (field.as === 'pairs') return pairs(text);
   if (field.as === 'json') {
     try {
@@ -135,9 +135,9 @@ function valueOf(field: FieldOf, text: string): Json {
   return text;
 }
 
-/** What is between commas and line ends, but not within braces or quotes. */
+/** What is between commas, but not those within quotes. */
 function items(text: string): string[] {
-  return (text.match(/(?:\{[^}]*\}|"[^"]*"|[^,\n{"])+/g) ?? []).map((it) => it.trim()).filter((it) => it !== '');
+  return text.match(/(?:"[^"]*"|[^,"])+/g) ?? [];
 }
 
 function pairs(text: string): Record<string, string> {

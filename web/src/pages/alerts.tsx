@@ -174,9 +174,9 @@ function Details({ alert, onDo }: { alert: Alert; onDo: (what: Doing['what']) =>
         </div>
       )}
       <Pairs of={facts} />
-      <h3>What happened</h3>
+      <h2>What happened</h2>
       {history && history.length > 0 ? <Entries all={history} /> : <p class="dim">{history ? 'Nothing is written down yet.' : ''}</p>}
-      <h3>Who was told</h3>
+      <h2>Who was told</h2>
       <Trouble message={error} />
       {told && told.notifications.length > 0 ? <Deliveries all={told.notifications} /> : <p class="dim">{told ? 'Nobody was told.' : ''}</p>}
     </div>

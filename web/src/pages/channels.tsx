@@ -22,7 +22,7 @@ const NEW = '+';
 const SHOWS = [
   ['dead', 'Given up'],
   ['queued', 'Waiting'],
-  ['', 'All'],
+  ['all', 'All'],
 ] as const;
 
 export function ChannelsPage() {
@@ -61,7 +61,7 @@ export function ChannelsPage() {
           />
         </Card>
       )}
-      <div class="channels">
+      <div class="cards">
         {data?.channels
           .filter((it) => it.id !== edit)
           .map((it) => (
@@ -160,7 +160,7 @@ const RESOLVED: FieldSpec = { name: 'send_resolved', label: 'Tell that an alert 
 function Editor({ channel, onDone }: { channel: Channel | undefined; onDone: () => void }) {
   const [about, setAbout] = useState<Texts>({ name: channel?.name ?? '', type: channel?.type ?? 'webhook', send_resolved: String(channel?.send_resolved ?? true) });
   const [texts, setTexts] = useState<Texts>(() => textsOf(CHANNEL_FIELDS, channel?.config ?? { update_on_resolve: true }));
-  const { busy, message, faults, run } = useSending();
+  const { busy, message, faults, run, forget } = useSending();
   const fields = fieldsOf(CHANNEL_FIELDS, about.type ?? '');
   const specs = fields.map((it) => ({ ...it, name: `config.${it.name}` }));
   const save = () =>
@@ -171,12 +171,18 @@ function Editor({ channel, onDone }: { channel: Channel | undefined; onDone: () 
       await (channel ? send('PUT', `${PATH}/${encodeURIComponent(channel.id)}`, body) : send('POST', PATH, body));
       onDone();
     });
+  const change =
+    (field: string, set: typeof setTexts, name = field) =>
+    (text: string) => {
+      set((all) => ({ ...all, [name]: text }));
+      forget(field);
+    };
   const show = (rare: boolean) =>
     specs
       .filter((it) => (it.rare ?? false) === rare)
       .map((it) => {
         const name = it.name.replace('config.', '');
-        return <Field key={it.name} spec={it} value={texts[name] ?? ''} faults={faults} onChange={(text) => setTexts((all) => ({ ...all, [name]: text }))} />;
+        return <Field key={it.name} spec={it} value={texts[name] ?? ''} faults={faults} onChange={change(it.name, setTexts, name)} />;
       });
   const isShown = [...ABOUT, RESOLVED, ...specs];
   return (
@@ -191,7 +197,7 @@ function Editor({ channel, onDone }: { channel: Channel | undefined; onDone: () 
         <Trouble message={rest(message, faults, isShown)} />
         <div class="form">
           {ABOUT.map((it, at) => (
-            <Field key={it.name} spec={it} value={about[it.name] ?? ''} faults={faults} onChange={(text) => setAbout((all) => ({ ...all, [it.name]: text }))} autofocus={at === 0} />
+            <Field key={it.name} spec={it} value={about[it.name] ?? ''} faults={faults} onChange={change(it.name, setAbout)} autofocus={at === 0} />
           ))}
           {show(false)}
           <Field spec={RESOLVED} value={about.send_resolved ?? ''} faults={faults} onChange={(text) => setAbout((all) => ({ ...all, send_resolved: text }))} />
@@ -220,8 +226,8 @@ function Editor({ channel, onDone }: { channel: Channel | undefined; onDone: () 
 function Sent() {
   const [changes, setChanges] = useState(0);
   const [error, setError] = useState('');
-  const show = SHOWS.find(([it]) => it === param('sent'))?.[0] ?? (param('sent') === 'all' ? '' : 'dead');
-  const { data, error: trouble } = useAnswer(`sent ${show} ${changes} ${alertsMoved.value}`, (signal) => get<DeliveryPage>('api/v1/monitoring/notifications', { state: show, limit: 100 }, signal), 5000);
+  const show = SHOWS.find(([it]) => it === param('sent'))?.[0] ?? 'dead';
+  const { data, error: trouble } = useAnswer(`sent ${show} ${changes} ${alertsMoved.value}`, (signal) => get<DeliveryPage>('api/v1/monitoring/notifications', { state: show === 'all' ? '' : show, limit: 100 }, signal), 5000);
   const act = (method: string, path: string) => async () => {
     try {
       await send(method, `api/v1/monitoring/notifications${path}`);
@@ -254,7 +260,7 @@ function Sent() {
               Retry all
             </button>
           )}
-          <Choice label="Show" options={SHOWS} value={show} onChange={(it) => setParams({ sent: it === '' ? 'all' : it === 'dead' ? '' : it })} />
+          <Choice label="Show" options={SHOWS} value={show} onChange={(it) => setParams({ sent: it === 'dead' ? '' : it })} />
         </span>
       }
     >

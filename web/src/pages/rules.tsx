@@ -5,6 +5,7 @@ import type { Evaluation, Rule } from '../api/alerting';
 import { get, send, words } from '../api/http';
 import { origin } from '../lib/curl';
 import { count, value } from '../lib/number';
+import { fieldsOf, RULE_FIELDS, textsOf } from '../lib/rule';
 import { LabelsOf, SeverityMark } from '../parts/alert';
 import { Card, Choice, Empty, Head, Pairs, Trouble } from '../parts/basics';
 import { Ask } from '../parts/form';
@@ -145,7 +146,7 @@ function RuleView({ rule, now, open, onChanged, onRemove }: { rule: Rule; now: E
             <span class="under">{rule.description}</span>
           </span>
           <span class="dim kind">{rule.kind.replace('_', ' ')}</span>
-          <span class="last">{rule.enabled ? <Last evaluation={now} /> : <span class="dim">off</span>}</span>
+          <span class="last">{rule.enabled ? <Last evaluation={now} counts={['event', 'absence'].includes(rule.kind)} /> : <span class="dim">off</span>}</span>
         </button>
         {mayControl.value && (
           <span class="tools">
@@ -167,13 +168,13 @@ function RuleView({ rule, now, open, onChanged, onRemove }: { rule: Rule; now: E
   );
 }
 
-function Last({ evaluation }: { evaluation: Evaluation | undefined }) {
+function Last({ evaluation, counts }: { evaluation: Evaluation | undefined; counts: boolean }) {
   if (!evaluation) return <span class="dim">–</span>;
   const it = evaluation.current_value;
-  if (it === null) return <span class="dim">{evaluation.series.length > 0 ? `${count(evaluation.series.length)} seen` : 'no data'}</span>;
+  if (it === null) return <span class="dim">{evaluation.series.length > 0 ? `${count(evaluation.series.length)} seen` : counts ? 'none' : 'no data'}</span>;
   return (
     <>
-      {value(it)} {evaluation.threshold !== null && <span class="dim">{`${evaluation.operator} ${value(evaluation.threshold)}?`}</span>}
+      {value(it)} {evaluation.threshold !== null && <span class="dim">{`(${evaluation.operator} ${value(evaluation.threshold)})`}</span>}
     </>
   );
 }
@@ -182,8 +183,9 @@ function Last({ evaluation }: { evaluation: Evaluation | undefined }) {
 function Standing({ rule, path }: { rule: Rule; path: string }) {
   const [asked, setAsked] = useState(0);
   const { data, error } = useAnswer(`evaluate ${rule.id} ${asked}`, (signal) => get<Evaluation>(`${path}/evaluate`, {}, signal), 5000);
-  const hidden = ['id', 'name', 'description', 'enabled', 'firing', 'created_at', 'updated_at', 'kind', 'severity'];
-  const set = Object.entries(rule).filter(([name, it]) => !hidden.includes(name) && it !== null && JSON.stringify(it) !== '{}' && JSON.stringify(it) !== '[]');
+  const fields = fieldsOf(RULE_FIELDS, rule.kind).filter((it) => !['name', 'kind', 'severity', 'description'].includes(it.name));
+  const texts = textsOf(fields, rule);
+  const set = fields.filter((it) => texts[it.name]).map((it) => [it.label, texts[it.name]] as const);
   return (
     <div class="details">
       <Trouble message={error} />
@@ -206,7 +208,7 @@ function Standing({ rule, path }: { rule: Rule; path: string }) {
           ))}
         </ul>
       )}
-      <Pairs of={set.map(([name, it]) => [name, typeof it === 'string' ? it : JSON.stringify(it)] as const)} />
+      <Pairs of={[...set, ['Made by', rule.origin === 'api' ? 'somebody, over the API' : rule.origin === 'shipped' ? 'the program' : 'the configuration']]} />
     </div>
   );
 }

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import type { Entry, EntryPage, Silence } from '../api/alerting';
 import { get, send } from '../api/http';
 import { origin } from '../lib/curl';
+import { matcher } from '../lib/silence';
 import { dateAndTime, elapsed, parse } from '../lib/time';
 import { alertsMoved } from '../state/alerts';
 import { now } from '../state/clock';
@@ -13,7 +14,6 @@ import { mayControl } from '../state/session';
 import { LabelsOf, SeverityMark } from './alert';
 import { Ago, Card, Empty, Trouble } from './basics';
 import { Ask } from './form';
-import { matcher } from './silence';
 
 const MOST = 200;
 

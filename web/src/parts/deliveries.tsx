@@ -21,7 +21,7 @@ export function Deliveries({ all, tools }: { all: readonly Delivery[]; tools?: (
                 <b>{it.channel}</b> <span class="dim">{typeof it.kind === 'string' ? it.kind.replaceAll('_', ' ') : ''}</span>
               </span>
               <span class="which">{it.rule_name}</span>
-              <span class="dim">{it.state}</span>
+              <span class="dim">{it.state === 'dead' ? 'given up' : it.state}</span>
               <span class="dim n">{count(it.attempts)} ×</span>
               <span class="dim n">
                 <Ago at={parse(it.updated_at)} />

@@ -103,7 +103,14 @@ export function useSending() {
     }
     setBusy(false);
   };
-  return { busy, message, faults, run };
+  /** What was wrong with a field that is being changed is said no more. */
+  const forget = (name: string) => {
+    const left = faults.filter((it) => it.field !== name);
+    if (left.length === faults.length) return;
+    setFaults(left);
+    if (left.length === 0) setMessage('');
+  };
+  return { busy, message, faults, run, forget };
 }
 
 /** Asks before something is done that cannot be undone, or for what is to be said with it. */

@@ -130,7 +130,7 @@ function Explain() {
                 {it.matched ? it.effects.map((effect) => <code key={effect}>{effect}</code>) : it.selectors.map((of) => <span key={of.selector} class="dim">{`${of.selector}: ${why(of.mismatch)}`}</span>)}
                 {it.errors.map((of) => (
                   <span key={of} class="bad">
-                    {of}
+                    error: {of}
                   </span>
                 ))}
               </span>

@@ -20,10 +20,14 @@ export function RuleEditor({ rule, onDone }: { rule: Rule | undefined; onDone: (
   const [preview, setPreview] = useState<Preview>();
   const saving = useSending();
   const trying = useSending();
-  const faults = [...saving.faults, ...trying.faults];
+  const faults = [...saving.faults, ...trying.faults.filter((it) => !saving.faults.some((of) => of.field === it.field))];
   const kind = texts.kind ?? 'threshold';
   const shown = fieldsOf(RULE_FIELDS, kind);
-  const change = (name: string) => (text: string) => setTexts((it) => ({ ...it, [name]: text }));
+  const change = (name: string) => (text: string) => {
+    setTexts((it) => ({ ...it, [name]: text }));
+    saving.forget(name);
+    trying.forget(name);
+  };
   const body = () => {
     const values = valuesOf(shown, texts);
     // Fields of another kind that a rule had are taken off with it.
@@ -55,7 +59,7 @@ export function RuleEditor({ rule, onDone }: { rule: Rule | undefined; onDone: (
       }}
     >
       <Card title={rule ? rule.name : 'New rule'}>
-        <Trouble message={rest(saving.message, saving.faults, shown)} />
+        <Trouble message={rest(saving.message, saving.faults, RULE_FIELDS)} />
         <div class="form">{fields(false)}</div>
         <details open={shown.some((it) => it.rare && faults.some((fault) => fault.field === it.name))}>
           <summary>More</summary>
@@ -81,7 +85,7 @@ export function RuleEditor({ rule, onDone }: { rule: Rule | undefined; onDone: (
           </span>
         }
       >
-        <Trouble message={rest(trying.message, trying.faults, shown)} />
+        <Trouble message={rest(trying.message, trying.faults, RULE_FIELDS)} />
         {trying.busy && <p class="dim">Replaying…</p>}
         {preview ? <Transitions preview={preview} /> : !trying.message && !trying.busy && <p class="dim">The stored events are replayed through the rule. Nothing is changed, and nobody is told.</p>}
       </Card>

@@ -5,6 +5,7 @@ import type { Alert, AlertPage, Severity } from '../api/alerting';
 import { SEVERITIES } from '../api/alerting';
 import { address, get, words } from '../api/http';
 import { parse } from '../lib/time';
+import { connection } from './feed';
 
 /** `undefined` before the first answer. */
 export const alerts = signal<readonly Alert[] | undefined>(undefined);
@@ -21,8 +22,6 @@ const SHOW_MS = 50;
 const LOOK_MS = 45_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
-/** How often it is asked for where there is no socket. */
-const POLL_MS = 5000;
 
 interface Message {
   readonly type?: string;
@@ -48,9 +47,9 @@ export class AlertBook {
     return true;
   }
 
-  /** The worst first, and of those the newest. */
+  /** What fires first, what is pending last; of those the worst, and the newest. */
   all(): Alert[] {
-    return [...this.#alerts.values()].sort((a, b) => rank(a.severity) - rank(b.severity) || parse(b.starts_at) - parse(a.starts_at));
+    return [...this.#alerts.values()].sort((a, b) => Number(a.status === 'pending') - Number(b.status === 'pending') || rank(a.severity) - rank(b.severity) || parse(b.starts_at) - parse(a.starts_at));
   }
 }
 
@@ -61,13 +60,18 @@ function rank(severity: Severity): number {
 const book = new AlertBook();
 let socket: WebSocket | undefined;
 let attempts = 0;
-let everOpen = false;
 let retry: ReturnType<typeof setTimeout> | undefined;
 let watch: ReturnType<typeof setTimeout> | undefined;
 let showing = false;
 
-/** Opens the socket; again after a login. */
-export function connectAlerts(): void {
+/** Holds the socket open while the event stream is: that knows whether the server is there, and lets the page in. */
+export function followAlerts(): void {
+  connection.subscribe((it) => {
+    if (it === 'live' && socket?.readyState !== WebSocket.OPEN) open();
+  });
+}
+
+function open(): void {
   clearTimeout(retry);
   clearTimeout(watch);
   socket?.close();
@@ -82,7 +86,7 @@ export function connectAlerts(): void {
   made.onmessage = ({ data }) => {
     if (socket !== made) return;
     heard();
-    [attempts, everOpen] = [0, true];
+    attempts = 0;
     if (book.take(JSON.parse(String(data)) as Message)) show();
   };
   made.onclose = () => {
@@ -90,24 +94,22 @@ export function connectAlerts(): void {
   };
 }
 
-/** Connects at once when somebody looks, or the network is back. */
-export function stayConnectedToAlerts(): void {
-  const hurry = () => {
-    if (document.visibilityState === 'visible' && socket?.readyState !== WebSocket.OPEN) connectAlerts();
-  };
-  addEventListener('online', hurry);
-  document.addEventListener('visibilitychange', hurry);
-}
-
 function again(): void {
-  const longest = everOpen ? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts) : POLL_MS;
+  socket = undefined;
+  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempts);
   attempts += 1;
   clearTimeout(watch);
-  retry = setTimeout(connectAlerts, longest * (0.5 + Math.random() / 2));
-  if (document.visibilityState === 'visible') void poll();
+  retry = setTimeout(
+    () => {
+      if (connection.peek() !== 'live') return;
+      void poll();
+      open();
+    },
+    longest * (0.5 + Math.random() / 2),
+  );
 }
 
-/** Without a socket, and to learn why there is none. */
+/** What there is now, while there is no socket; and why there is none. */
 async function poll(): Promise<void> {
   try {
     const { alerts: data } = await get<AlertPage>('api/v1/monitoring/alerts', { limit: 1000 });
