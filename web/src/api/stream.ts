@@ -2,12 +2,12 @@
  * The event stream, held open: whatever breaks it, it comes back with the number of the last event that it has seen,
  * so that nothing is lost and nothing comes twice.
  *
- * An `EventSource` gives up for good when the answer is an error, and cannot tell a dead connection from a silent one.
- * So it is closed at the first error, after a silence, or when the tab wakes up, and opened anew after a growing pause.
+ * A source ends with its connection, and cannot tell a dead one from a silent one. So it is closed at the first error, after
+ * a silence, or when the tab wakes up, and opened anew after a growing pause.
  *
- * A browser hands out all that has arrived in one go, which in a crowd is thousands of events. So they wait in a line, and are
- * taken in for some milliseconds at a time: in between, the page is drawn and hears its user. When the line is too long, the
- * stream is closed until it is done; the server keeps the rest.
+ * In a crowd thousands of events come at once. So they wait in a line, and are taken in for some milliseconds at a time: in
+ * between, the page is drawn and hears its user. When the line is too long, the stream is closed until it is done; the server
+ * keeps the rest.
  */
 
 import type { Event, PushNotice } from './types';
@@ -31,7 +31,7 @@ export interface Listener {
   reset?(reset: Reset): void;
 }
 
-/** What is used of an `EventSource`. */
+/** What events come from: an `EventSource`, as far as it is used. */
 export interface Source {
   addEventListener(name: string, listener: (event: { data?: string }) => void): void;
   close(): void;
@@ -56,17 +56,19 @@ const SLICE_MS = 8;
 /** Messages that wait. */
 const LINE = 20_000;
 
+/** Does it as soon as the browser has done what waits: a timer takes four milliseconds, and in a tab that nobody sees a second. */
+export function soon(then: () => void): void {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    then();
+  };
+  port2.postMessage(undefined);
+}
+
 const browserClock: Clock = {
   now: () => performance.now(),
-  soon(then) {
-    // A timer would wait for four milliseconds, and in a tab that nobody sees for a second.
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      then();
-    };
-    port2.postMessage(undefined);
-  },
+  soon,
   later(ms, then) {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);

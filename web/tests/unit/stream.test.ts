@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { messages } from '../../src/api/source';
 import { Stream, type Clock, type Source, type StreamState } from '../../src/api/stream';
 import type { Event } from '../../src/api/types';
 
@@ -234,4 +235,19 @@ test('pushes are told, and move no place', () => {
   listeners.get('pushes_missed')?.({ data: '{"missed":3}' });
   expect(told).toEqual([['pushed', 0], [undefined, 3]]);
   expect(stream.since).toBe(7);
+});
+
+test('messages are read however the text is cut', () => {
+  const text = 'retry: 2000\nid: 1\nevent: hello\ndata: {"a":1}\n\n: a comment\n\nevent: event\r\ndata: one\r\ndata: two\r\n\r\nid: 3\nevent: push\ndata:x\n\nevent: cut';
+  const whole = [
+    { event: 'hello', data: '{"a":1}' },
+    { event: 'event', data: 'one\ntwo' },
+    { event: 'push', data: 'x' },
+  ];
+  expect(messages(text)).toEqual({ messages: whole, rest: 'event: cut' });
+  for (let at = 0; at <= text.length; at += 1) {
+    const first = messages(text.slice(0, at));
+    const second = messages(first.rest + text.slice(at));
+    expect([...first.messages, ...second.messages], `cut at ${at}`).toEqual(whole);
+  }
 });
