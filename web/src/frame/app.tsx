@@ -14,8 +14,11 @@ import { nextTheme, theme } from '../state/theme';
 
 export function App() {
   const page = PAGES.find((it) => it.name === route.value.page) ?? PAGES[0]!;
+  const fire = loud.value.length;
   useEffect(() => {
-    document.title = `${page.title} · Observatory`;
+    document.title = `${fire > 0 ? `(${fire}) ` : ''}${page.title} · Observatory`;
+  }, [page, fire]);
+  useEffect(() => {
     // Narrow screens show a part of the navigation.
     document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [page]);

@@ -81,11 +81,11 @@ test('the page works behind a prefix', async ({ page }) => {
     await expect(page.getByRole('status')).toContainText('live');
     const body = JSON.stringify({ event_type: 'below', source: 'test' });
     expect((await fetch(`${server.url}/deep/down/api/v1/events`, { method: 'POST', body })).status).toBe(202);
+    await expect(page.locator('.line')).toContainText('below');
     const moved = await fetch(`${server.url}/deep/down/metrics/?x=1`, { redirect: 'manual' });
     expect([moved.status, moved.headers.get('location')]).toEqual([301, '/deep/down/metrics?x=1']);
     await page.goto(`${server.url}/deep/down/#/rules`);
     await expect(page.locator('.ruled')).toContainText('Build is stuck');
-    await expect(page.locator('.line')).toContainText('below');
   } finally {
     await server.stop();
   }
