@@ -144,14 +144,7 @@ impl Reader {
             return Some(Item::Reset(it));
         }
         loop {
-            if let Some(reason) = self.permit.refusal() {
-                return Some(self.close(reason));
-            }
-            if self.beat <= Instant::now() {
-                self.beat = Instant::now() + self.config.heartbeat;
-                return Some(Item::Heartbeat);
-            }
-            if let Some(it) = self.pushes.waiting() {
+            if let Some(it) = self.before_events() {
                 return Some(it);
             }
             if let Some(step) = self.steps.pop_front() {
@@ -192,6 +185,18 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// What goes before events now, if there is something.
+    fn before_events(&mut self) -> Option<Item> {
+        if let Some(reason) = self.permit.refusal() {
+            return Some(self.close(reason));
+        }
+        if self.beat <= Instant::now() {
+            self.beat = Instant::now() + self.config.heartbeat;
+            return Some(Item::Heartbeat);
+        }
+        self.pushes.waiting()
     }
 
     fn close(&mut self, reason: Reason) -> Item {
