@@ -15,7 +15,6 @@ mod chronicle;
 mod health;
 mod keeper;
 mod live;
-mod moved;
 mod own;
 mod push;
 mod queue;
@@ -28,8 +27,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
-pub use moved::GroupMoved;
-pub use push::{Pushed, Removed};
+pub use push::{GroupMoved, Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use retention::{Class, ParseClassError, Retention, Wanted};
@@ -118,7 +116,7 @@ struct Inner {
     keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     committed: watch::Receiver<u64>,
-    notices: moved::Notices,
+    notices: push::Notices,
     replays: replay::Replays,
 }
 
@@ -252,8 +250,7 @@ impl Pipeline {
             push::Pushes::open(store, config.groups.clone(), hash_key, &mut journal_writer)?;
         let (groups, notices) = (pushes.view(), pushes.notices());
         let keeper = keeper::Keeper::new(config, store)?;
-        let tap = live::Tap::new(journal.end());
-        let committed = tap.follow();
+        let (tap, committed) = live::Tap::with_follower(journal.end());
         let writer = writer::Writer::new(
             config,
             store,

@@ -1,7 +1,11 @@
 //! Pushes: how they get to the writer, and what it does with them.
 
+mod moved;
+
+pub use moved::GroupMoved;
+pub(super) use moved::Notices;
+
 use super::answers::{Answer, Answers};
-use super::moved::{GroupMoved, Notices};
 use super::queue::{Command, Place, Queued};
 use super::{OpenError, Pipeline, SubmitError, now};
 use crate::event::Time;

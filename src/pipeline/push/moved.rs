@@ -3,9 +3,9 @@
 //! Pushes are not events: they are not in the journal and have no sequence number, so a notice of one is shown to those
 //! who listen and is gone. Nothing is made when nobody listens, and the writer waits for nobody.
 
-use super::Pipeline;
 use crate::event::Time;
 use crate::groups::{Group, Push, Rejected};
+use crate::pipeline::Pipeline;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::broadcast;
@@ -35,7 +35,7 @@ pub struct GroupMoved {
 
 /// The writer's side.
 #[derive(Clone, Debug)]
-pub(super) struct Notices(broadcast::Sender<Arc<GroupMoved>>);
+pub(in crate::pipeline) struct Notices(broadcast::Sender<Arc<GroupMoved>>);
 
 impl Notices {
     pub(super) fn new() -> Self {
