@@ -20,12 +20,14 @@ mod sample;
 mod shipped;
 mod silences;
 mod table;
+mod watch;
 
 pub use engine::Origin;
 pub use manage::{ExternalAlert, RuleView};
 pub use preview::{Evaluation, EvaluationOf, Preview, PreviewError, Transition};
 pub use shipped::{Finding, has_rules, id_of, parse_rules, shipped};
 pub use table::{Entry, check, is_ours};
+pub use watch::{Moved, Watch, What};
 
 use crate::alerts::{Compiled, FieldError, Kind, Rule, Silence};
 use crate::event::Time;
@@ -65,6 +67,7 @@ struct Shared {
     outbox: Outbox,
     engine: Mutex<Engine>,
     own: own::Own,
+    watchers: watch::Watchers,
 }
 
 /// Why something could not be done.
@@ -193,7 +196,9 @@ impl Alerting {
             }
         })?;
         let (engine, own) = (Mutex::new(engine), own::Own::default());
-        Ok(Self { shared: Arc::new(Shared { store, table, config, outbox, engine, own }) })
+        let watchers = watch::Watchers::default();
+        let shared = Shared { store, table, config, outbox, engine, own, watchers };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -219,7 +224,9 @@ impl Alerting {
         let Shared { store, table, outbox, .. } = &*self.shared;
         let Engine { rules, round, mark, .. } = engine;
         let instance = |rule: &str, block: &str| rules.get(rule)?.instances.get(block);
-        round.write((store, table, outbox), *mark, instance, now)
+        round.write((store, table, outbox), *mark, instance, now)?;
+        self.publish(engine);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! The modules in the order in which to read them; each imports only those of lower layers
 //! (`docs/ARCHITECTURE.md`).
 
+pub mod agents;
 pub mod alerting;
 pub mod alerts;
 pub mod app;

@@ -294,6 +294,12 @@ impl Store {
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
         Ok(self.shared.db.size_on_disk()?)
     }
+
+    /// Percent of the disk that is used; 0 if the system does not say.
+    #[must_use]
+    pub fn disk_percent(&self) -> f64 {
+        space::used_percent(&self.shared.path).unwrap_or_default()
+    }
 }
 
 impl Shared {

@@ -4,6 +4,7 @@ use super::evaluate::Evaluator;
 use super::round::Round;
 use super::sample::Sources;
 use super::table::{Entry, Instance, StoredRule};
+use super::watch::What;
 use crate::alerts::{
     Absence, Alert, Change, Compiled, Condition, Expected, Phase, Severity, Silence, Status, Tell,
     Verdict, fingerprint,
@@ -34,6 +35,8 @@ pub(super) struct Engine {
     pub(super) ticks: u64,
     /// When the process began: nothing could arrive before.
     pub(super) began: Time,
+    /// The silences that held when the engine last looked, as long as somebody watches.
+    pub(super) holding: Vec<String>,
 }
 
 /// What happened since the start.
@@ -127,6 +130,7 @@ impl Engine {
             }
             ruled.forget(&mut context);
         }
+        self.look_at_silences(now);
     }
 
     /// Evaluates what `event` decides.
@@ -215,6 +219,8 @@ impl Engine {
             (alert.status, alert.ends_at) = (Status::Resolved, Some(now));
         }
         alert.silenced_by = silenced_by(silences, &alert.labels, now);
+        let what = changed.map_or(What::Acknowledged, What::from);
+        context.round.news.add(now, what, || alert.clone());
         context.round.history.push(Entry { change: changed, ..entry(alert.clone()) });
         announce(&ruled.compiled, it, &mut context);
         context.round.instances.insert((rule.to_owned(), block.to_owned()));
@@ -229,7 +235,7 @@ impl Engine {
         for (block, mut it) in ruled.instances.drain() {
             let compiled = &ruled.compiled;
             if let Some(change) = it.state.resolve(&compiled.timing, now) {
-                context.note(compiled, &it, change);
+                context.note(compiled, &mut it, change);
                 announce(compiled, &mut it, &mut context);
             }
             context.round.instances.insert((rule.to_owned(), block.into()));
@@ -248,8 +254,13 @@ impl Context<'_> {
     }
 
     /// A change that people may look up later.
-    fn note(&mut self, compiled: &Compiled, it: &Instance, change: Change) {
+    fn note(&mut self, compiled: &Compiled, it: &mut Instance, change: Change) {
         self.count(Some(change));
+        let (silences, now) = (self.silences, self.now);
+        self.round.news.add(now, change.into(), || {
+            it.silenced_by = silenced_by(silences, &it.labels, now);
+            Alert { silenced_by: it.silenced_by.clone(), ..alert(compiled, it) }
+        });
         if matches!(change, Change::Firing | Change::Resolved) {
             let alert = alert(compiled, it);
             let (at, change) = (self.now, Some(change));

@@ -3,6 +3,7 @@
 use super::AlertingError;
 use super::table;
 use super::table::{Entry, MARK};
+use super::watch::News;
 use crate::event::Time;
 use crate::notify::{Notification, Outbox};
 use crate::store::{Batch, Store, Table};
@@ -17,6 +18,8 @@ pub(super) struct Round {
     pub(super) notices: Vec<Notification>,
     /// Other keys, and their values.
     pub(super) others: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What those who watch are shown then. It is not written.
+    pub(super) news: News,
 }
 
 impl Round {
@@ -66,7 +69,8 @@ impl Round {
             }
         }
         table.apply(batch)?;
-        *self = Self::default();
+        // Who watches is shown it by the caller, once it is on disk.
+        *self = Self { news: std::mem::take(&mut self.news), ..Self::default() };
         store.flush()?;
         enqueued.into_iter().for_each(|it| outbox.commit(it));
         Ok(())

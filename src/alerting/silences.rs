@@ -55,6 +55,7 @@ impl Alerting {
             engine
                 .silences
                 .insert(silence.id.clone(), Silenced { silence: silence.clone(), selector });
+            engine.look_at_silences(now);
             Ok(silence)
         })
     }
@@ -71,7 +72,9 @@ impl Alerting {
                 return Ok(old);
             }
             let starts_at = old.starts_at.min(now);
-            put(engine, Silence { starts_at, ends_at: now, updated_at: now, ..old })
+            let ended = put(engine, Silence { starts_at, ends_at: now, updated_at: now, ..old })?;
+            engine.look_at_silences(now);
+            Ok(ended)
         })
     }
 

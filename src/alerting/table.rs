@@ -57,6 +57,9 @@ pub(super) struct Instance {
     /// The tick that last had a value of it.
     #[serde(skip)]
     pub(super) touched: u64,
+    /// The silences that those who watch know of.
+    #[serde(skip)]
+    pub(super) silenced_by: Vec<String>,
 }
 
 /// Something that happened to an alert.

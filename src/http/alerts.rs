@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -24,6 +24,8 @@ pub(super) struct View<'a> {
     id: &'a str,
     rule_id: &'a str,
     rule_name: &'a str,
+    /// The rule's name once more, as older sockets call it.
+    name: &'a str,
     fingerprint: &'a str,
     severity: Severity,
     /// `pending`, `active`, `acknowledged`, `silenced` or `resolved`.
@@ -37,6 +39,7 @@ pub(super) struct View<'a> {
     timestamp: Time,
     starts_at: Time,
     resolved_at: Option<Time>,
+    resolved: bool,
     acknowledged: Option<&'a crate::alerts::Acknowledgement>,
     silenced_by: &'a [String],
 }
@@ -88,6 +91,7 @@ impl<'a> From<&'a Alert> for View<'a> {
             id: &it.id,
             rule_id: &it.rule_id,
             rule_name: &it.rule_name,
+            name: &it.rule_name,
             fingerprint: &it.fingerprint,
             severity: it.severity,
             status: status_of(it),
@@ -104,6 +108,7 @@ impl<'a> From<&'a Alert> for View<'a> {
             timestamp: it.starts_at,
             starts_at: it.starts_at,
             resolved_at: it.ends_at,
+            resolved: it.status == Status::Resolved,
             acknowledged: it.acknowledged.as_ref(),
             silenced_by: &it.silenced_by,
         }
@@ -123,7 +128,7 @@ fn status_of(it: &Alert) -> &'static str {
 
 /// What is asked for.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     severities: Vec<String>,
     statuses: Vec<String>,
     rule: Option<String>,
@@ -135,9 +140,16 @@ struct Asked {
 
 impl Asked {
     fn read(call: &Call) -> Result<Self, ApiError> {
+        Self::parse(call, params::params(&call.uri))
+    }
+
+    fn parse<'u>(
+        call: &Call,
+        params: impl Iterator<Item = (Cow<'u, str>, Cow<'u, str>)>,
+    ) -> Result<Self, ApiError> {
         let now = call.state.pipeline.now();
         let mut res = Self { limit: DEFAULT_LIMIT, ..Self::default() };
-        for (name, value) in params::params(&call.uri) {
+        for (name, value) in params {
             match name.as_ref() {
                 "severity" => {
                     res.severities = one_of(&name, &value, &["critical", "high", "medium", "low"])?
@@ -176,7 +188,18 @@ impl Asked {
         Ok(res)
     }
 
-    fn wants(&self, it: &Alert) -> bool {
+    /// What a stream asks for: which alerts, but not in which state, for that is what it is to tell.
+    pub(super) fn read_for_stream(call: &Call) -> Result<Self, ApiError> {
+        let known = ["severity", "rule", "label", "ticket"];
+        let wrong = params::params(&call.uri).find(|it| !known.contains(&it.0.as_ref()));
+        if let Some((name, _)) = wrong {
+            let reason = "is not a parameter here: there are severity, rule, label and ticket";
+            return Err(ApiError::parameter(&name, reason));
+        }
+        Self::parse(call, params::params(&call.uri).filter(|it| it.0 != "ticket"))
+    }
+
+    pub(super) fn wants(&self, it: &Alert) -> bool {
         let status = status_of(it);
         let is = |asked: &String| match asked.as_str() {
             "all" => true,

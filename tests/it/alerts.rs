@@ -1,5 +1,7 @@
 //! Alerts over the API: what fires, what people do about it, and what survives kill -9.
 
+mod watch;
+
 use crate::support::{Client, Server, eventually, tools};
 use serde_json::{Value, json};
 use std::{

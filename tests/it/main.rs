@@ -32,6 +32,8 @@ mod verify;
 mod hostile;
 // Streams: nothing is lost or shown twice, and nobody waits for anybody.
 mod stream;
+// The sockets of an agent mesh, and pushes on the live feed.
+mod mesh;
 // Logging browsers in, and what streams do when a token ends.
 mod session;
 // What the journal is asked: lists, figures.
