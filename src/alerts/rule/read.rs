@@ -107,7 +107,7 @@ impl Rule {
     ///
     /// As [`Self::from_json`].
     pub fn from_yaml(node: &yaml::Node) -> Result<Self, Vec<FieldError>> {
-        Self::from_json(&json(node))
+        Self::from_json(&node.json())
     }
 
     /// The rule with the fields that `changes` has, `null` putting a field back to its default.
@@ -127,22 +127,6 @@ impl Rule {
         }
         let id = self.id.clone();
         Self::from_json(&Value::Object(fields)).map(|it| Self { id, ..it })
-    }
-}
-
-/// A YAML node as JSON. A number that JSON cannot have stays a text, and is told as such.
-fn json(node: &yaml::Node) -> Value {
-    match &node.kind {
-        yaml::Kind::Null => Value::Null,
-        yaml::Kind::Bool(it) => Value::Bool(*it),
-        yaml::Kind::Number(it) => {
-            serde_json::from_str(it).unwrap_or_else(|_| Value::from(it.as_str()))
-        }
-        yaml::Kind::Text(it) => Value::from(it.as_str()),
-        yaml::Kind::List(items) => items.iter().map(json).collect(),
-        yaml::Kind::Map(entries) => {
-            entries.iter().map(|(key, it)| (key.name.clone(), json(it))).collect()
-        }
     }
 }
 
