@@ -6,8 +6,8 @@ use super::sample::Sources;
 use super::table::{Entry, Instance, StoredRule};
 use super::watch::What;
 use crate::alerts::{
-    Absence, Alert, Change, Compiled, Condition, Expected, Phase, Severity, Silence, Status, Tell,
-    Verdict, fingerprint,
+    Absence, Alert, Change, Compiled, Condition, Expected, Hush, Kind, News, Phase, Rule, Severity,
+    Silence, Status, Tell, Verdict, fingerprint,
 };
 use crate::event::{Event, Time};
 use crate::labels;
@@ -19,6 +19,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Label sets that one rule may have; further ones are not followed, and counted.
 pub(super) const MAX_INSTANCES: usize = 20_000;
+
+/// Why an alert is over that nobody ended and whose condition may hold on.
+pub(super) const REMOVED: &str = "rule removed";
+pub(super) const SWITCHED_OFF: &str = "rule switched off";
+pub(super) const CHANGED: &str = "rule changed";
 
 /// The id of the rule that stands for alerts that others send.
 pub(super) const EXTERNAL: &str = "external";
@@ -227,19 +232,33 @@ impl Engine {
         Some(alert)
     }
 
-    /// Ends everything that a rule found, because it is removed, switched off or means something else.
-    pub(super) fn end(&mut self, rule: &str, now: Time) {
+    /// Ends everything that a rule found, because it is removed, switched off or means something else: `reason` says so.
+    pub(super) fn end(&mut self, rule: &str, reason: &'static str, now: Time) {
         let Self { rules, silences, round, counts, .. } = self;
         let mut context = Context { silences, round, counts, now };
         let Some(ruled) = rules.get_mut(rule) else { return };
-        for (block, mut it) in ruled.instances.drain() {
-            let compiled = &ruled.compiled;
-            if let Some(change) = it.state.resolve(&compiled.timing, now) {
-                context.note(compiled, &mut it, change);
-                announce(compiled, &mut it, &mut context);
-            }
-            context.round.instances.insert((rule.to_owned(), block.into()));
+        for (block, it) in ruled.instances.drain() {
+            context.end(&ruled.compiled, &block, it, reason);
         }
+    }
+
+    /// Ends what is stored of a rule that is not evaluated any more: it was removed or changed while no server ran.
+    pub(super) fn end_stored(&mut self, (rule, block): (&str, &str), it: Instance, now: Time) {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        let (compiled, reason) = match rules.get(rule) {
+            Some(ruled) if ruled.stored.removed => (Arc::clone(&ruled.compiled), REMOVED),
+            Some(ruled) if !ruled.is_active() => (Arc::clone(&ruled.compiled), SWITCHED_OFF),
+            Some(ruled) => (Arc::clone(&ruled.compiled), CHANGED),
+            None => match Compiled::new(removed(rule, &it)) {
+                Ok(it) => (Arc::new(it), REMOVED),
+                Err(_) => {
+                    context.round.instances.insert((rule.to_owned(), block.to_owned()));
+                    return;
+                }
+            },
+        };
+        context.end(&compiled, block, it, reason);
     }
 }
 
@@ -253,8 +272,23 @@ impl Context<'_> {
         }
     }
 
+    /// What `it` was about is over, because of its rule.
+    fn end(&mut self, compiled: &Compiled, block: &str, mut it: Instance, reason: &'static str) {
+        if let Some(change) = it.state.resolve(&compiled.timing, self.now) {
+            self.note(compiled, &mut it, change, Some(reason));
+        }
+        announce(compiled, &mut it, self);
+        self.round.instances.insert((compiled.rule.id.clone(), block.to_owned()));
+    }
+
     /// A change that people may look up later.
-    fn note(&mut self, compiled: &Compiled, it: &mut Instance, change: Change) {
+    fn note(
+        &mut self,
+        compiled: &Compiled,
+        it: &mut Instance,
+        change: Change,
+        reason: Option<&str>,
+    ) {
         self.count(Some(change));
         let (silences, now) = (self.silences, self.now);
         self.round.news.add(now, change.into(), || {
@@ -270,9 +304,24 @@ impl Context<'_> {
                 action: None,
                 by: None,
                 comment: String::new(),
+                reason: reason.map(str::to_owned),
                 alert,
             });
         }
+    }
+}
+
+/// What an alert looks like whose rule is not known any more.
+fn removed(id: &str, it: &Instance) -> Rule {
+    Rule {
+        id: id.to_owned(),
+        name: it.labels.get("alertname").cloned().unwrap_or_else(|| id.to_owned()),
+        kind: Kind::Event,
+        matches: "observatory_removed_rule".to_owned(),
+        severity: severity_of(&it.labels),
+        // Nobody waits for it to be calm.
+        flap_window: Some(crate::alerts::Span(std::time::Duration::ZERO)),
+        ..Rule::default()
     }
 }
 
@@ -300,7 +349,7 @@ pub(super) fn settle(
         if !by_event && matches!(change, Change::Pending | Change::Firing) {
             it.annotations = compiled.annotations_of_value(&it.labels, it.value, context.now);
         }
-        context.note(compiled, it, change);
+        context.note(compiled, it, change, None);
     }
     announce(compiled, it, context);
     if it.state != before {
@@ -311,32 +360,79 @@ pub(super) fn settle(
 fn announce(compiled: &Compiled, it: &mut Instance, context: &mut Context<'_>) {
     let (silences, now) = (context.silences, context.now);
     let quiet = || compiled.mutes.holds(now) || is_silenced(silences, &it.labels, now);
-    let Some(tell) = it.state.announce(&compiled.timing, now, quiet) else { return };
-    let rule = &compiled.rule;
-    let (kind, channels) = match tell {
-        Tell::Firing | Tell::Flapping => (notify::Kind::Firing, &rule.notification_channels),
-        Tell::Repeat => (notify::Kind::Repeat, &rule.notification_channels),
-        Tell::Resolved => (notify::Kind::Resolved, &rule.notification_channels),
-        Tell::Escalation(n) => {
-            let channels = rule
-                .escalation
-                .get(n)
-                .map_or(&rule.notification_channels, |it| &it.notification_channels);
-            (notify::Kind::Escalation, channels)
-        }
-    };
+    let Some(news) = it.state.news(&compiled.timing, now, quiet) else { return };
+    let (News::Tell(tell) | News::Held(tell, _)) = news;
     let mut alert = alert(compiled, it);
     if tell == Tell::Flapping {
         alert.annotations.insert("flapping".to_owned(), "true".to_owned());
     }
-    let transition = it.state.told_count;
-    context.round.notices.push(Notification {
+    let notification = Notification {
         alert,
-        transition,
-        kind,
-        channels: channels.clone(),
-        group_key: Some(rule.id.clone()),
-    });
+        transition: it.state.told_count,
+        kind: match tell {
+            Tell::Firing | Tell::Flapping => notify::Kind::Firing,
+            Tell::Repeat => notify::Kind::Repeat,
+            Tell::Escalation(_) => notify::Kind::Escalation,
+            Tell::Resolved => notify::Kind::Resolved,
+        },
+        channels: whom(&compiled.rule, it, tell),
+        group_key: Some(compiled.rule.id.clone()),
+    };
+    match news {
+        News::Tell(_) => {
+            it.told_to = match (tell, it.told_to.take()) {
+                (Tell::Resolved, _) => None,
+                (Tell::Escalation(_) | Tell::Repeat, Some(before)) => {
+                    Some(together(before, &notification.channels))
+                }
+                _ => Some(notification.channels.clone()),
+            };
+            context.round.notices.push(notification);
+        }
+        News::Held(_, why) => {
+            let why = match why {
+                Hush::Quiet if compiled.mutes.holds(now) => {
+                    "a mute time of the rule holds".to_owned()
+                }
+                Hush::Quiet => {
+                    let ids = silenced_by(silences, &it.labels, now);
+                    format!("silenced by {}", ids.join(", "))
+                }
+                Hush::Flapping => "it fires again and again (flap_window)".to_owned(),
+                Hush::Acknowledged => {
+                    let by = it.state.acknowledged.as_ref().map_or("somebody", |it| &it.by);
+                    format!("acknowledged by {by}")
+                }
+            };
+            context.round.held.push((notification, why));
+        }
+    }
+}
+
+/// The channels that are told; none for all. Whoever was told that it fires is told of the end, also where the rule has
+/// others by then, or is gone.
+fn whom(rule: &Rule, it: &Instance, tell: Tell) -> Vec<String> {
+    match (tell, &it.told_to) {
+        (Tell::Escalation(n), _) => {
+            let step = rule.escalation.get(n);
+            step.map_or(&rule.notification_channels, |it| &it.notification_channels).clone()
+        }
+        (Tell::Resolved, Some(told)) => told.clone(),
+        _ => rule.notification_channels.clone(),
+    }
+}
+
+/// Both; none stands for all.
+fn together(mut before: Vec<String>, more: &[String]) -> Vec<String> {
+    if before.is_empty() || more.is_empty() {
+        return Vec::new();
+    }
+    for it in more {
+        if !before.contains(it) {
+            before.push(it.clone());
+        }
+    }
+    before
 }
 
 /// An alert as it is shown.

@@ -201,6 +201,14 @@ pub struct Escalation {
 
 // === impl Rule ===
 
+impl Rule {
+    /// The channels that it names: those that are told, and those that are escalated to.
+    pub fn channels(&self) -> impl Iterator<Item = &String> {
+        let further = self.escalation.iter().flat_map(|it| &it.notification_channels);
+        self.notification_channels.iter().chain(further)
+    }
+}
+
 impl Default for Rule {
     fn default() -> Self {
         Self {
