@@ -22,6 +22,7 @@ mod sample;
 mod shipped;
 mod silences;
 mod table;
+mod tell;
 mod trial;
 mod watch;
 

@@ -220,7 +220,7 @@ alerts:
         - {at: 90s, rule: cpu, pending: [{host: a}], resolved: 0}
         - {at: 90s, rule: Build failed on a default branch, firing: [{project: web, branch: main}]}
         - {at: 3m, rule: High CPU, firing: [{host: a, alertname: High CPU}]}
-        - {at: 4m10s, rule: cpu, resolved: [{host: a}]}
+        - {at: 5m10s, rule: cpu, resolved: [{host: a}]}
         - {at: 11m, rule: late}
         - {at: 12m10s, rule: late, firing: [{job: backup}]}
 ";
@@ -238,8 +238,8 @@ alerts:
                 "at: 3m, rule: cpu, firing: [{host: b}], pending: 1",
             )
             .replace(
-                "at: 4m10s, rule: cpu, resolved: [{host: a}]",
-                "at: 4m10s, rule: cpu, resolved: 2",
+                "at: 5m10s, rule: cpu, resolved: [{host: a}]",
+                "at: 5m10s, rule: cpu, resolved: 2",
             )
             .replace("{at: 11m, rule: late}", "{at: 11m, firing: [{project: web}]}");
         assert_eq!(
@@ -247,7 +247,7 @@ alerts:
             [
                 "at 3m of cpu: expected pending: 1; got none",
                 "at 3m of cpu: expected firing: {host=\"b\"}; got {alertname=\"High CPU\", host=\"a\", job=\"test\", severity=\"medium\"}",
-                "at 4m10s of cpu: expected resolved: 2; got {alertname=\"High CPU\", host=\"a\", job=\"test\", severity=\"medium\"}",
+                "at 5m10s of cpu: expected resolved: 2; got {alertname=\"High CPU\", host=\"a\", job=\"test\", severity=\"medium\"}",
             ]
         );
     }

@@ -266,7 +266,12 @@ async fn body_or_nothing<T: DeserializeOwned + Default>(call: &mut Call) -> Resu
     if incoming.bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(&incoming.bytes).map_err(|it| {
+    // The library would read a list as the members in their order.
+    let read = match serde_json::from_slice::<serde_json::Map<_, _>>(&incoming.bytes) {
+        Ok(it) => serde_json::from_value(serde_json::Value::Object(it)),
+        Err(it) => Err(it),
+    };
+    read.map_err(|it| {
         let message = format!("{it}; a right body is {{\"comment\": \"looking into it\"}}");
         ApiError::bad_request("invalid_json", message)
     })

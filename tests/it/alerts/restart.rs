@@ -2,7 +2,7 @@
 
 use super::{ALERTS, RULES, active, build, found, post};
 use crate::notify::sink::Sink;
-use crate::support::{Server, Settings, eventually};
+use crate::support::{Client, Server, Settings, eventually};
 use serde_json::{Value, json};
 use std::{
     collections::HashSet,
@@ -80,25 +80,24 @@ fn a_thousand_firing_alerts_are_not_told_again_and_timers_go_on() {
     let begun = Instant::now();
     client.event(&json!({"event_type": "slow", "source": "t", "data": {}})).expect(202);
     is(&server, "observatory_alerts{status=\"pending\"}", 1.0);
+    let slow = |client: &mut Client| {
+        let list = client.get(&format!("{ALERTS}?rule=Slow")).expect(200).json();
+        list["alerts"].as_array().unwrap().first().cloned()
+    };
+    let before = slow(&mut client).unwrap();
     server.kill9();
     server.restart();
+    let up = begun.elapsed().as_secs_f64();
     let mut client = server.client();
-    let slow = |client: &mut crate::support::Client| {
-        let list = client.get(&format!("{ALERTS}?rule=Slow")).expect(200).json();
-        list["alerts"][0].clone()
-    };
-    assert_eq!(slow(&mut client)["status"], "pending");
-    let fired =
-        found("the slow one", || Some(slow(&mut client)).filter(|it| it["status"] == "active"));
-    let since_start = begun.elapsed();
-    assert!(since_start >= Duration::from_millis(7900), "{since_start:?}");
-    // Not eight seconds after the restart, but after its beginning.
-    assert_eq!(fired["status"], "active");
+    let again = found("the slow one", || slow(&mut client));
+    assert_eq!((&again["id"], &again["starts_at"]), (&before["id"], &before["starts_at"]));
+    found("its firing", || slow(&mut client).filter(|it| it["status"] == "active"));
     let history = client.get(&format!("{ALERTS}/history?rule=Slow")).expect(200).json();
     let entry = &history["history"][0];
     let at = |it: &Value| it.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let held = at(&entry["at"]).duration_since(at(&entry["alert"]["starts_at"])).as_secs_f64();
-    assert!((8.0..9.6).contains(&held), "{held}");
+    let held = at(&entry["at"]).duration_since(at(&before["starts_at"])).as_secs_f64();
+    // Eight seconds after its beginning, not after the restart; a busy machine may be late.
+    assert!((8.0..up.max(8.0) + 3.0).contains(&held), "{held} with {up} down");
     // The one new alert is told, and none of the thousand again.
     found("the news", || (sink.got().len() > told).then_some(()));
     thread::sleep(Duration::from_secs(2));
@@ -112,7 +111,7 @@ fn a_thousand_firing_alerts_are_not_told_again_and_timers_go_on() {
 }
 
 /// So many builds fail.
-fn fail(client: &mut crate::support::Client, n: usize) {
+fn fail(client: &mut Client, n: usize) {
     let events: Vec<_> = (0..n)
         .map(|n| {
             let data = json!({"project": format!("p{n}"), "branch": "main", "status": "failed"});
@@ -125,7 +124,7 @@ fn fail(client: &mut crate::support::Client, n: usize) {
     }
 }
 
-fn active_total(client: &mut crate::support::Client) -> usize {
+fn active_total(client: &mut Client) -> usize {
     let list = client.get(&format!("{ALERTS}?limit=1")).expect(200).json();
     usize::try_from(list["total"].as_u64().unwrap()).unwrap()
 }
