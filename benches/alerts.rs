@@ -47,7 +47,7 @@ fn world(rules: &[Value]) -> Option<Dry> {
             trace: None,
             data: data.to_string().into(),
         };
-        dry.event(&event.accept(START, || EventId::Generated(n)));
+        dry.event(&event.accept(START, || EventId::Generated(u128::from(n))));
     }
     Some(dry)
 }
