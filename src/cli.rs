@@ -2,6 +2,7 @@
 //! exit code says what kind of failure it was ([`EXIT_CODES`]).
 
 mod backup;
+mod check;
 mod client;
 mod completions;
 mod config;
@@ -78,6 +79,9 @@ enum Command {
     /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Report everything that is wrong with a rule file or a configuration
+    #[command(subcommand)]
+    Check(check::Command),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -136,6 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Export(command) => export::run(&command, session),
         Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
+        Command::Check(command) => check::run(command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
         Command::Verify(args) => verify::run(&args, session),

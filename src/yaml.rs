@@ -4,6 +4,7 @@
 //! everything that is wrong with a file at once.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
 
@@ -165,6 +166,23 @@ impl Node {
     #[must_use]
     pub fn written<'t>(&self, text: &'t str) -> &'t str {
         self.written.text(text)
+    }
+
+    /// The same as JSON. A number that JSON cannot have stays a text.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(it) => Value::Bool(*it),
+            Kind::Number(it) => {
+                serde_json::from_str(it).unwrap_or_else(|_| Value::from(it.as_str()))
+            }
+            Kind::Text(it) => Value::from(it.as_str()),
+            Kind::List(items) => items.iter().map(Self::json).collect(),
+            Kind::Map(entries) => {
+                entries.iter().map(|(key, it)| (key.name.clone(), it.json())).collect()
+            }
+        }
     }
 
     fn from_raw(raw: Spanned<Raw>, text: &str) -> Self {

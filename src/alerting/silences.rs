@@ -1,7 +1,7 @@
 //! Making, changing and ending silences.
 
 use super::engine::{Engine, Silenced};
-use super::manage::invalid;
+use super::manage::{bounded, invalid};
 use super::table;
 use super::{Alerting, AlertingError};
 use crate::alerts::Silence;
@@ -20,6 +20,7 @@ impl Alerting {
     pub fn put_silence(&self, silence: Silence, now: Time) -> Result<Silence, AlertingError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
+        bounded(&silence.created_by, &silence.comment)?;
         let selector = silence.compile().map_err(|it| invalid("matchers", it))?;
         if silence.ends_at <= silence.starts_at || silence.ends_at <= now {
             return Err(invalid("endsAt", "must be after startsAt and after now"));

@@ -336,6 +336,11 @@ pub const KEYS: &[Key] = &[
         "Further alert rules, as `docs/alerts.md` describes them. One with the `id` of a shipped rule takes its place."
     ),
     key!(
+        alerts.tests,
+        None,
+        "Tests of the alert rules, for `observatory rules test`, as `docs/alerts.md` describes them. A server does not look at them."
+    ),
+    key!(
         alerts.retention,
         None,
         "How long the history of alerts is kept; `0` or `off` keeps it for ever."

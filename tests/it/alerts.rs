@@ -1,5 +1,9 @@
 //! Alerts over the API: what fires, what people do about it, and what survives kill -9.
 
+mod backup;
+mod preview;
+mod restart;
+mod told;
 mod watch;
 
 use crate::support::{Client, Server, eventually, tools};

@@ -18,6 +18,9 @@ use serde_json::json;
 use std::{future::Future, ops::ControlFlow, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// Bytes of the largest message: all that there is to show is one.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
 /// What is shown on a web socket.
 pub(super) trait Source: Send + 'static {
     /// The next message, the first being everything; `None` if it cannot go on. May be dropped at any time and called again:
@@ -64,6 +67,7 @@ pub(super) async fn show<S: Source>(
         heartbeat: streams.config.heartbeat,
     };
     let running = streams.token();
+    let upgrade = upgrade.max_write_buffer_size(MAX_MESSAGE_BYTES);
     Ok(upgrade.on_upgrade(|it| async move {
         board.run(it).await;
         drop(running);
