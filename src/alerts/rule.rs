@@ -1,6 +1,6 @@
 //! A rule as people write it: the keys of the API and of the configuration file.
 
-use super::lenient::{number, switch, texts};
+use super::lenient::{number, required_number, switch, texts};
 use super::{MuteTime, Severity};
 use crate::rules::{did_you_mean, parse_duration};
 use crate::yaml;
@@ -205,6 +205,7 @@ pub struct BurnWindow {
     /// The shorter window, which says that it goes on.
     pub short: Span,
     /// How many times faster than allowed.
+    #[serde(deserialize_with = "required_number")]
     pub factor: f64,
 }
 
