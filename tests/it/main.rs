@@ -46,6 +46,8 @@ mod prometheus;
 mod rules_cli;
 // Notifications: real mail servers, Alertmanagers and verifiers; kill -9 with a full outbox.
 mod notify;
+// Beside Prometheus and Alertmanager: what is shipped for them, and the whole path of an alert.
+mod beside;
 // The past: replays, backfills, and an export that a real Prometheus answers questions about.
 mod past;
 // A command between two events, and what waits on disk for the server.
