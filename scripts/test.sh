@@ -66,8 +66,8 @@ install_peers() {
     missing "a current Prometheus in ./peers (scripts/peers.sh needs Debian's apt)"
     return
   fi
-  say "current Prometheus and Pushgateway in ./peers"
-  scripts/peers.sh peers || missing "a current Prometheus and Pushgateway in ./peers"
+  say "current Prometheus, Alertmanager and Pushgateway in ./peers"
+  scripts/peers.sh peers || missing "a current Prometheus, Alertmanager and Pushgateway in ./peers"
 }
 
 # The official Python parser is the oracle for what the exposition writes.

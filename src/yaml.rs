@@ -87,6 +87,8 @@ pub fn parse(text: &str, duplicates: Duplicates) -> Result<Node, (Option<Place>,
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         strict_booleans: true,
+        // A section of which everything is commented out is longer than what the parser would keep of them.
+        emit_comments: false,
         duplicate_keys: match duplicates {
             Duplicates::Refused => DuplicateKeyPolicy::Error,
             Duplicates::Kept => DuplicateKeyPolicy::PassThrough,
@@ -335,5 +337,13 @@ mod tests {
         assert_eq!(position(7, 9), (2, 2, 1));
         assert_eq!(position(11, 19), (2, 5, 3), "the first line only");
         assert_eq!(position(text.len(), text.len()), (4, 1, 1));
+    }
+
+    #[test]
+    fn any_number_of_comments() {
+        let comments = "  # nothing\n".repeat(10_000);
+        let text = format!("a:\n{comments}b:\n{comments}  c: 1\n");
+        let node = parse(&text, Duplicates::Refused).unwrap();
+        assert!(matches!(&node.kind, Kind::Map(entries) if entries.len() == 2), "{node:?}");
     }
 }

@@ -8,7 +8,7 @@ pub use operator::Operator;
 pub use read::FieldError;
 pub use span::Span;
 
-use super::lenient::{number, switch, texts};
+use super::lenient::{number, required_number, switch, texts};
 use super::{MuteTime, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -186,6 +186,7 @@ pub struct BurnWindow {
     /// The shorter window, which says that it goes on.
     pub short: Span,
     /// How many times faster than allowed.
+    #[serde(deserialize_with = "required_number")]
     pub factor: f64,
 }
 

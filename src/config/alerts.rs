@@ -174,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_inside_lists_are_numbers() {
+        let rules = read(
+            "[{name: B, kind: burn_rate, numerator: e, denominator: r, objective: 0.99, windows: [{long: 1h, short: 5m, factor: 14.4}]}]",
+        );
+        assert!((rules.unwrap().0[0].windows[0].factor - 14.4).abs() < 1e-9);
+        let wrong = read(
+            "[{name: B, kind: burn_rate, numerator: e, denominator: r, objective: 0.99, windows: [{long: 1h, short: 5m, factor: much}]}]",
+        );
+        assert!(wrong.unwrap_err().contains("windows: \"much\" is no number such as 80"));
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         assert!(read("a").unwrap_err().contains("expected a list of alert rules"));
         assert!(

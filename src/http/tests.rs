@@ -78,7 +78,7 @@ fn every_route_and_every_role() {
             | ("/api/v1/logs/summary" | "/api/v1/logs/live" | "/api/v1/export/openmetrics", _)
             | ("/api/v1/rules" | "/api/v1/rules/explain" | "/api/v1/status", _)
             | ("/api/v1/stream" | "/api/v1/ws" | "/api/v1/stream/ticket", _)
-            | ("/api/v1/metrics" | "/api/v1/alerts" | "/api/v1/monitoring/ws/alerts", _)
+            | ("/api/v1/metrics" | "/api/v1/alerts" | "/api/v1/sd/agents" | "/api/v1/monitoring/ws/alerts", _)
             | ("/api/v1/monitoring/ws/metrics" | "/api/v1/monitoring/ws/topology", _)
             | ("/api/v2/status" | "/api/v2/receivers" | "/api/v2/alerts/groups", _)
             | ("/api/v2/alerts" | "/api/v2/silences" | "/api/v2/silence/{id}", &Method::GET)

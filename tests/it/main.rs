@@ -50,6 +50,8 @@ mod rules_cli;
 mod notify;
 // Dashboards: what they ask is answered by a real Prometheus.
 mod dashboards;
+// Beside Prometheus and Alertmanager: what is shipped for them, and the whole path of an alert.
+mod beside;
 // The past: replays, backfills, and an export that a real Prometheus answers questions about.
 mod past;
 // A command between two events, and what waits on disk for the server.

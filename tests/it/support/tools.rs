@@ -21,14 +21,14 @@ pub(crate) fn pushgateway(current: bool) -> Option<PathBuf> {
     of_peer(if current { Peer::Current } else { Peer::System }, "prometheus-pushgateway")
 }
 
-/// The Alertmanager of the system, or `None` after saying that the test is skipped.
-pub(crate) fn alertmanager() -> Option<PathBuf> {
-    of_peer(Peer::System, "prometheus-alertmanager")
+/// The Alertmanager of the system (0.25), or a current one, or `None` after saying that the test is skipped.
+pub(crate) fn alertmanager(peer: Peer) -> Option<PathBuf> {
+    of_peer(peer, "prometheus-alertmanager")
 }
 
 /// Its command line, or `None` after saying that the test is skipped.
-pub(crate) fn amtool() -> Option<PathBuf> {
-    of_peer(Peer::System, "amtool")
+pub(crate) fn amtool(peer: Peer) -> Option<PathBuf> {
+    of_peer(peer, "amtool")
 }
 
 /// A Node program that has prom-client, or `None` after saying that the test is skipped.
