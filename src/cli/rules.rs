@@ -91,7 +91,7 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
 fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
     if let Some(path) = &args.file {
         let text = read(path)?;
-        if alerting::has_rules(&text) {
+        if alerts::is_configuration(&text) {
             return alerts::check(&text, &name(Some(path)), session);
         }
     }
@@ -268,6 +268,17 @@ tests:
             "{out}"
         );
         assert_eq!(err, "observatory: r.yml has 1 error\n");
+    }
+
+    #[test]
+    fn a_configuration_without_alert_rules_is_no_file_of_metric_rules() {
+        let (code, out, err) = rules(&["check"], "log: {level: info}\n", "");
+        assert!(code == 0 && out.contains("0 alert rules, 0 tests: ok"), "{out}{err}");
+        let (code, out, err) = rules(&["check"], "metrcs: {}\n", "");
+        assert!(
+            code != 0 && (out + &err).contains("unknown key `metrcs`"),
+            "a slip of a rule file"
+        );
     }
 
     #[test]

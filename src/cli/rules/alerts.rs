@@ -2,7 +2,9 @@
 
 use super::{Error, Session, read};
 use crate::alerting::{self, RuleFile};
+use crate::config::{KEYS, Key};
 use crate::rules::RuleSet;
+use crate::yaml::{self, Duplicates, Kind};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,10 +52,22 @@ pub(super) fn test(
     Ok((outcomes.len() - failed, failed))
 }
 
+/// Whether `text` is a configuration file, be there alert rules in it or not. Files of metric rules have a section
+/// `metrics` as well.
+pub(super) fn is_configuration(text: &str) -> bool {
+    let section = |name: &str| {
+        let has = |it: &Key| it.name.split('.').next() == Some(name);
+        name != "metrics" && KEYS.iter().any(has)
+    };
+    let top = yaml::parse(text, Duplicates::Refused).ok().map(|it| it.kind);
+    alerting::has_rules(text)
+        || matches!(top, Some(Kind::Map(entries)) if entries.iter().any(|(key, _)| section(&key.name)))
+}
+
 /// The alert rules of the file at `path`; nothing if it is a file of metric rules.
 pub(super) fn of_file(path: &Path, session: &mut Session) -> Result<Option<RuleFile>, Error> {
     let text = read(path)?;
-    if !alerting::has_rules(&text) {
+    if !is_configuration(&text) {
         return Ok(None);
     }
     load(&text, &path.display().to_string(), session).map(Some)
