@@ -3,6 +3,7 @@
 
 mod backup;
 mod client;
+mod completions;
 mod config;
 mod deliver;
 mod demo;
@@ -11,6 +12,7 @@ mod export;
 mod filter;
 mod gateway_flags;
 mod import;
+mod man;
 mod pairs;
 mod progress;
 mod push;
@@ -84,6 +86,10 @@ enum Command {
     Token(token::Command),
     /// Check everything that is stored, while no server runs
     Verify(verify::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print the manual page of a verb, or write all of them
+    Man(man::Args),
 }
 
 const LONG_VERSION: &str = concat!(
@@ -133,6 +139,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
         Command::Verify(args) => verify::run(&args, session),
+        Command::Completions(args) => completions::run(&args, session),
+        Command::Man(args) => man::run(&args, session),
     };
     match result {
         Ok(()) => 0,

@@ -61,5 +61,7 @@ mod clock;
 mod cli;
 // The documentation names what the program has.
 mod docs;
+// What is shipped around the binary: containers, units, proxies, actions, packages.
+mod deploy;
 // Pushes: conformance with real Pushgateways, real clients, the rest of the surface.
 mod push;

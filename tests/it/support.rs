@@ -19,7 +19,7 @@ pub(crate) use samples::Samples;
 pub(crate) use server::{Server, all_bytes, cli, command, refused};
 pub(crate) use settings::Settings;
 pub(crate) use sse::Sse;
-pub(crate) use tools::{promtool, python};
+pub(crate) use tools::{program, promtool, python};
 pub(crate) use ws::{Said, Ws};
 
 use std::{

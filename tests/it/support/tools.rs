@@ -66,6 +66,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     required("python3 with prometheus_client (scripts/test.sh sets it up)", python)
 }
 
+/// A program of a Debian package that `scripts/test.sh` installs, or `None` after saying that the test is skipped.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    // Some are in directories that only root has on its path.
+    let found = on_path(name).or_else(|| existing(Path::new("/usr/sbin").join(name)));
+    required(&format!("{name} (scripts/test.sh sets it up)"), found)
+}
+
 fn of_peer(peer: Peer, program: &str) -> Option<PathBuf> {
     let found = match peer {
         Peer::System => on_path(program),
