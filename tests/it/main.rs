@@ -46,6 +46,8 @@ mod prometheus;
 mod rules_cli;
 // Notifications: real mail servers, Alertmanagers and verifiers; kill -9 with a full outbox.
 mod notify;
+// Dashboards: what they ask is answered by a real Prometheus.
+mod dashboards;
 // The past: replays, backfills, and an export that a real Prometheus answers questions about.
 mod past;
 // A command between two events, and what waits on disk for the server.

@@ -1,6 +1,6 @@
 //! Notifications, with the real programs at the other end.
 
-mod sink;
+pub(crate) mod sink;
 
 use crate::support::{Client, Random, Server, Settings, all_bytes, eventually, tools};
 use serde_json::{Value, json};

@@ -54,6 +54,21 @@ impl Prometheus {
         Self::start_job(peer, target, &[], "  honor_labels: true\n")
     }
 
+    /// Scrapes as the shipped configuration does: labels stay as they are, histograms come as `features` say.
+    #[track_caller]
+    pub(crate) fn start_as_shipped(
+        peer: Peer,
+        target: SocketAddr,
+        features: &[&str],
+    ) -> Option<Self> {
+        Self::start_job(peer, target, features, "  honor_labels: true\n")
+    }
+
+    /// Where its API is: `http://127.0.0.1:9090`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
     #[track_caller]
     fn start_job(peer: Peer, target: SocketAddr, features: &[&str], more: &str) -> Option<Self> {
         let program = tools::prometheus(peer)?;
