@@ -6,9 +6,7 @@ mod boards;
 mod rules;
 
 use crate::notify::sink::Sink;
-use crate::support::{
-    Peer, Prometheus, Server, Settings, Sse, cli, eventually, promtool,
-};
+use crate::support::{Peer, Prometheus, Server, Settings, Sse, cli, eventually, promtool};
 use answers::{Foreign, Known, Shown, Silent};
 use serde_json::{Value, json};
 use std::{
@@ -104,31 +102,48 @@ fn live(server: &Server, sink: &Sink) {
         for event in extras(seed) {
             client.event(&event);
         }
-        let demo =
-            ["demo", "--url", &url, "--duration", "3s", "--rate", "700/s", "--seed", seed];
+        let demo = ["demo", "--url", &url, "--duration", "3s", "--rate", "700/s", "--seed", seed];
         let output = cli(&demo, &Settings::new(), "");
         assert!(output.status.success(), "{output:?}");
         client.post("/api/v1/events", "application/xml", b"<event/>");
         client.request("GET", "/nowhere", &[], b"");
     }
     push("backup/instance/db1", "backup_rows 8\n", 200);
-    eventually(Duration::from_secs(10), || if sink.got().is_empty() { Err("told nobody") } else { Ok(()) });
+    eventually(Duration::from_secs(10), || {
+        if sink.got().is_empty() { Err("told nobody") } else { Ok(()) }
+    });
 }
 
 /// What the demo does not tell.
 fn extras(seed: &str) -> Vec<Value> {
     let event = |event_type: &str, data: Value| json!({"event_type": event_type, "source": "test", "data": data});
-    let duplicate = json!({"id": format!("d{seed}"), "event_type": "unheard_of", "source": "test", "data": {}});
+    let duplicate =
+        json!({"id": format!("d{seed}"), "event_type": "unheard_of", "source": "test", "data": {}});
     let workflow = json!({"workflow": "gates", "repository": "o/r", "pr_number": seed});
     vec![
         event("ci_workflow_started", workflow.clone()),
-        event("ci_workflow_completed", json!({"workflow": "gates", "repository": "o/r", "pr_number": seed, "status": "success"})),
-        event("health_check_completed", json!({"endpoint": "/health", "status_code": 200, "response_time_ms": 7})),
-        event("health_check_completed", json!({"endpoint": "/health", "status_code": 503, "response_time_ms": 90})),
+        event(
+            "ci_workflow_completed",
+            json!({"workflow": "gates", "repository": "o/r", "pr_number": seed, "status": "success"}),
+        ),
+        event(
+            "health_check_completed",
+            json!({"endpoint": "/health", "status_code": 200, "response_time_ms": 7}),
+        ),
+        event(
+            "health_check_completed",
+            json!({"endpoint": "/health", "status_code": 503, "response_time_ms": 90}),
+        ),
         // A score that is no number: a rule that matches, and cannot do its work.
         event("quality_score_updated", json!({"project": "web", "score": "good"})),
-        event("ci_build_completed", json!({"project": "web", "branch": "main", "status": "failure", "duration_seconds": 5})),
-        event("ci_build_completed", json!({"project": "web", "branch": "main", "status": "success", "duration_seconds": 5})),
+        event(
+            "ci_build_completed",
+            json!({"project": "web", "branch": "main", "status": "failure", "duration_seconds": 5}),
+        ),
+        event(
+            "ci_build_completed",
+            json!({"project": "web", "branch": "main", "status": "success", "duration_seconds": 5}),
+        ),
         duplicate.clone(),
         duplicate,
     ]
@@ -146,7 +161,8 @@ fn promtool_parses_every_expression() {
         .collect();
     assert!(records.len() > 180, "{}", records.len());
     // JSON is YAML.
-    let rules = |records: &[Value]| json!({"groups": [{"name": "boards", "rules": records}]}).to_string();
+    let rules =
+        |records: &[Value]| json!({"groups": [{"name": "boards", "rules": records}]}).to_string();
     for program in Peer::ALL.iter().filter_map(|it| promtool(*it)) {
         let check = |records: &[Value]| {
             fs::write(&file, rules(records)).unwrap();

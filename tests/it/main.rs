@@ -61,6 +61,8 @@ mod alerts;
 mod clock;
 // The other verbs of the command line.
 mod cli;
+// The stack around the server: processes, another machine, containers.
+mod stack;
 // The documentation names what the program has.
 mod docs;
 // What is shipped around the binary: containers, units, proxies, actions, packages.

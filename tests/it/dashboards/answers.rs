@@ -55,12 +55,7 @@ pub(crate) struct Known<'a> {
 /// rules in `rule_dir` ask: an error, no data although that is not known, or data although it is known to have none. A
 /// directory that is not there has no rules.
 #[track_caller]
-pub(crate) fn findings(
-    url: &str,
-    rule_dir: &Path,
-    shown: Shown,
-    known: Known<'_>,
-) -> Vec<String> {
+pub(crate) fn findings(url: &str, rule_dir: &Path, shown: Shown, known: Known<'_>) -> Vec<String> {
     let silent = known.silent;
     let mut wrong = Vec::new();
     let mut prometheus = Asked::new(url, shown);
@@ -68,7 +63,9 @@ pub(crate) fn findings(
         let listed = silent.iter().find(|it| it.is(&question.place));
         match (prometheus.answers(&question), listed) {
             (Err(said), _) => wrong.push(format!("{}: {said}: {}", question.place, question.expr)),
-            (Ok(false), None) => wrong.push(format!("{}: no data: {}", question.place, question.expr)),
+            (Ok(false), None) => {
+                wrong.push(format!("{}: no data: {}", question.place, question.expr))
+            }
             (Ok(true), Some(it)) => {
                 wrong.push(format!("{}: has data, but is listed: {}", question.place, it.reason));
             }
@@ -111,7 +108,8 @@ pub(crate) fn substituted(expr: &str, shown: Shown) -> String {
     // What is left are the variables of the board, whose value for all is `.+`.
     while let Some(at) = res.find('$') {
         let name = &res[at + 1..];
-        let len = name.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(name.len());
+        let len =
+            name.find(|it: char| !it.is_ascii_alphanumeric() && it != '_').unwrap_or(name.len());
         assert!(len > 0 && !name.starts_with("__"), "{expr}");
         res.replace_range(at..=at + len, ".+");
     }
@@ -127,7 +125,8 @@ struct Asked {
 impl Asked {
     #[track_caller]
     fn new(url: &str, shown: Shown) -> Self {
-        let addr: SocketAddr = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+        let addr: SocketAddr =
+            url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         Self { client: Client::new(addr), shown }
     }
 
@@ -160,7 +159,11 @@ impl Asked {
     fn get(&mut self, path: &str) -> Result<Value, String> {
         let answer = self.client.get(path);
         let json: Value = serde_json::from_slice(&answer.body).map_err(|it| it.to_string())?;
-        if json["status"] == "success" { Ok(json["data"].clone()) } else { Err(json["error"].to_string()) }
+        if json["status"] == "success" {
+            Ok(json["data"].clone())
+        } else {
+            Err(json["error"].to_string())
+        }
     }
 
     /// The names of all metrics there are.

@@ -3,8 +3,7 @@
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    fmt,
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 

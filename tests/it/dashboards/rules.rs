@@ -55,9 +55,9 @@ pub(crate) fn metrics(expr: &str) -> BTreeSet<String> {
         let (word, after) = rest.split_at(len);
         // `sum (x)`, and `sum by (a) (x)`.
         let next = after.trim_start();
-        let grouped = ["by", "without"].iter().any(|it| {
-            next.strip_prefix(it).is_some_and(|it| it.trim_start().starts_with('('))
-        });
+        let grouped = ["by", "without"]
+            .iter()
+            .any(|it| next.strip_prefix(it).is_some_and(|it| it.trim_start().starts_with('(')));
         let called = next.starts_with('(') || grouped;
         rest = after;
         if LISTS.contains(&word.to_ascii_lowercase().as_str()) {
@@ -93,7 +93,13 @@ fn without(text: &str, open: char, close: char) -> String {
 #[test]
 fn the_metrics_of_an_expression() {
     let names = |it: &str| metrics(it).into_iter().collect::<Vec<_>>().join(" ");
-    assert_eq!(names("time() - max by (agent, b) (seen_seconds{a=\"x{y\"}) > 900 < 1e3"), "seen_seconds");
-    assert_eq!(names("sum(rate(a_total[5m])) by (x) / on (x) group_left () b:c:d offset 5m or up"), "a_total b:c:d up");
+    assert_eq!(
+        names("time() - max by (agent, b) (seen_seconds{a=\"x{y\"}) > 900 < 1e3"),
+        "seen_seconds"
+    );
+    assert_eq!(
+        names("sum(rate(a_total[5m])) by (x) / on (x) group_left () b:c:d offset 5m or up"),
+        "a_total b:c:d up"
+    );
     assert_eq!(names("absent(up{job='x'}) unless on () vector(1) > bool 0"), "up");
 }
