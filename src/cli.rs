@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod deliver;
 mod demo;
+mod discover;
 mod error;
 mod export;
 mod filter;
@@ -60,6 +61,8 @@ enum Command {
     Status(stack::status::Args),
     /// Show the logs of the services
     Logs(stack::logs::Args),
+    /// Write down what runs: containers or processes, and what they say of themselves
+    Discover(discover::Args),
     /// Run the server
     Serve(serve::Args),
     /// Send an event, or a file of events, to a server
@@ -138,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Down(args) => stack::down::run(&args, session),
         Command::Status(args) => stack::status::run(&args, session),
         Command::Logs(args) => stack::logs::run(&args, session),
+        Command::Discover(args) => discover::run(&args, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Push(args) => push::run(&args, session),

@@ -2,8 +2,8 @@
 
 pub(super) mod down;
 pub(super) mod logs;
-mod relay;
-mod remote;
+pub(super) mod relay;
+pub(super) mod remote;
 pub(super) mod status;
 pub(super) mod up;
 

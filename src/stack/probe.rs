@@ -40,7 +40,12 @@ pub fn healthy(address: SocketAddr, path: &str, timeout: Duration) -> Result<(),
     }
 }
 
-fn get_tcp(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
+/// Asks the server at `address` for `path`.
+///
+/// # Errors
+///
+/// There is none, it is silent for longer than `timeout`, or what it says is no HTTP.
+pub fn get_tcp(address: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
     let stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -64,6 +69,9 @@ fn ask(mut stream: impl Read + Write, host: &str, path: &str) -> io::Result<Answ
     stream.write_all(head.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     parse(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"))
 }
 

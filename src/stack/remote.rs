@@ -25,6 +25,24 @@ impl Ssh {
     /// Runs `words` there, as one line of its shell.
     #[must_use]
     pub fn command(&self, words: &str) -> Command {
+        let mut command = self.options();
+        command.args(["-T", "--", &self.host, words]);
+        command
+    }
+
+    /// Passes on connections, from sockets here to sockets or `HOST:PORT` there, until it is ended.
+    #[must_use]
+    pub fn forward(&self, targets: &[(PathBuf, String)]) -> Command {
+        let mut command = self.options();
+        command.args(["-N", "-o", "ExitOnForwardFailure=yes"]);
+        for (here, there) in targets {
+            command.arg("-L").arg(format!("{}:{there}", here.display()));
+        }
+        command.args(["--", &self.host]);
+        command
+    }
+
+    fn options(&self) -> Command {
         let mut command = Command::new("ssh");
         if let Some(it) = &self.config {
             command.arg("-F").arg(it);
@@ -43,7 +61,6 @@ impl Ssh {
         if let Some(it) = &self.user {
             command.args(["-l", it]);
         }
-        command.args(["-T", "--", &self.host, words]);
         command
     }
 }

@@ -1,6 +1,7 @@
 //! The stack around the server, with real peers.
 
 mod compose;
+mod discover;
 mod faults;
 mod processes;
 mod remote;

@@ -73,7 +73,7 @@ fn reader(
 }
 
 /// Runs `command` and gives what it prints.
-pub(super) fn output(mut command: Command) -> Result<(i32, Vec<u8>, String), Error> {
+pub(in super::super) fn output(mut command: Command) -> Result<(i32, Vec<u8>, String), Error> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|err| Error::System(format!("cannot run {name}: {err}")))?;

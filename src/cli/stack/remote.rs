@@ -39,6 +39,17 @@ pub(super) fn run(
     }
 }
 
+/// Fails unless the machine can be reached.
+pub(in super::super) fn reach(ssh: &Ssh) -> Result<(), Error> {
+    let (code, said) = within(ssh.command("true"), "", PATIENCE)?;
+    let said = match code {
+        Some(0) => return Ok(()),
+        Some(_) => said.trim().replace('\n', "; "),
+        None => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    Err(Error::Unavailable(format!("{} cannot be reached: {said}", ssh.host)))
+}
+
 /// Puts the configuration file into the directory of the stack there.
 fn send(context: &Context, ssh: &Ssh) -> Result<(), Error> {
     let dir = quoted(&context.loaded.profile.remote_dir);
@@ -65,7 +76,7 @@ fn send(context: &Context, ssh: &Ssh) -> Result<(), Error> {
 }
 
 /// Runs `command` with `input`: its exit code, unless it takes too long, and its messages.
-pub(in super::super) fn within(
+fn within(
     mut command: Command,
     input: &str,
     patience: Duration,

@@ -117,7 +117,13 @@ fn end_to_end(peer: Peer) {
     names.sort();
     assert_eq!(
         names,
-        ["alertmanager.yml", "observatory-stack", "observatory.yml", "prometheus.yml"]
+        [
+            "alertmanager.yml",
+            "observatory-stack",
+            "observatory.yml",
+            "own.rules.yml",
+            "prometheus.yml"
+        ]
     );
     stack.expect(1, &["down", "--volumes"]);
     assert!(stack.path("observatory-stack/observatory/db").is_dir(), "nobody said yes");

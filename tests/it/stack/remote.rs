@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-struct Sshd {
+pub(super) struct Sshd {
     child: Child,
-    config: PathBuf,
+    pub(super) config: PathBuf,
 }
 
 impl Drop for Sshd {
@@ -32,7 +32,7 @@ fn key(path: &Path) {
 
 impl Sshd {
     /// An sshd with keys and a configuration of its own below `dir`, as the host `vonnegut`.
-    fn start(dir: &Path) -> Option<Self> {
+    pub(super) fn start(dir: &Path) -> Option<Self> {
         let program = Path::new("/usr/sbin/sshd");
         let found = program.is_file().then_some(());
         tools::required("sshd (the package openssh-server; scripts/test.sh installs it)", found)?;
