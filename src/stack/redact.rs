@@ -67,33 +67,48 @@ pub fn words(text: &str) -> String {
 /// whole.
 #[must_use]
 pub fn config(text: &str) -> String {
-    let mut hidden_below = None;
+    // The depth of a name whose value is hidden, and whether items of a list at the same depth are part of it.
+    let mut hidden: Option<(usize, bool)> = None;
     let mut res = String::new();
     for line in text.lines() {
-        let depth = line.len() - line.trim_start().len();
-        if hidden_below.is_some_and(|it| depth > it || line.trim().is_empty()) {
+        let bare = line.trim_start();
+        let depth = line.len() - bare.len();
+        let is_part = |(below, list): (usize, bool)| {
+            depth > below || bare.is_empty() || list && depth == below && bare.starts_with("- ")
+        };
+        if hidden.is_some_and(is_part) {
             continue;
         }
-        hidden_below = None;
-        let assigned = line.split_once(": ").map(|it| (it, ": "));
-        let assigned = assigned.or_else(|| line.split_once('=').map(|it| (it, "=")));
-        let shown = match assigned {
-            Some(((name, it), between)) if is_secret(last_word(name)) && !it.trim().is_empty() => {
-                hidden_below = Some(depth);
-                format!("{name}{between}{HIDDEN}")
+        hidden = None;
+        let shown = if let Some(at) = secret_at(line) {
+            hidden = Some((depth, false));
+            format!("{}{HIDDEN}", line.get(..at).unwrap_or_default())
+        } else {
+            let name = line.trim_end().strip_suffix(':').map(last_word).unwrap_or_default();
+            if is_secret(name) && name != "authorization" {
+                hidden = Some((depth, true));
             }
-            _ => {
-                let name = line.trim_end().strip_suffix(':').unwrap_or_default();
-                if is_secret(last_word(name)) && !name.ends_with("authorization") {
-                    hidden_below = Some(depth);
-                }
-                urls(line)
-            }
+            urls(line)
         };
         res.push_str(shown.trim_end());
         res.push('\n');
     }
     res
+}
+
+/// Where the first secret of a line begins, behind any of its names: `{user: u, token: SECRET}`.
+fn secret_at(line: &str) -> Option<usize> {
+    let ends = line.match_indices(": ").map(|(at, it)| (at, at + it.len()));
+    let mut ends: Vec<_> =
+        ends.chain(line.match_indices('=').map(|(at, _)| (at, at + 1))).collect();
+    ends.sort_unstable();
+    let found = ends.into_iter().find(|(at, end)| {
+        let value = line.get(*end..).unwrap_or_default().trim();
+        is_secret(last_word(line.get(..*at).unwrap_or_default()))
+            && !value.is_empty()
+            && value != "{"
+    });
+    found.map(|it| it.1)
 }
 
 /// The name itself: of `- {a: 1, password` the last word.
@@ -158,8 +173,8 @@ mod tests {
 
     #[test]
     fn configurations_are_hidden_line_by_line() {
-        let text = "a: 1\n  basic_auth:\n    username: u\n    password: p\n  bearer_token: t\n  password_file: /f\nadmin_password = x\n;secret_key = y\nurl: http://u:p@h/\ntokens:\n  - one\n  - two\nb: {api_key: z}\nprivate_key: |\n  line\n\n  line\nc: 2\n";
-        let expected = "a: 1\n  basic_auth:\n    username: u\n    password: ***\n  bearer_token: ***\n  password_file: /f\nadmin_password =***\n;secret_key =***\nurl: http://u:***@h/\ntokens:\nb: {api_key: ***\nprivate_key: ***\nc: 2\n";
+        let text = "a: 1\n  basic_auth:\n    username: u\n    password: p\n  bearer_token: t\n  password_file: /f\nadmin_password = x\n;secret_key = y\nurl: http://u:p@h/\ntokens:\n  - one\n  - two\nb: {api_key: z}\nprivate_key: |\n  line\n\n  line\nlist_of_tokens:\n- one\n- two\nc: {user: u, token: t, e: f}\nurl: http://h/?token=q\nd: 2\n";
+        let expected = "a: 1\n  basic_auth:\n    username: u\n    password: ***\n  bearer_token: ***\n  password_file: /f\nadmin_password =***\n;secret_key =***\nurl: http://u:***@h/\ntokens:\nb: {api_key: ***\nprivate_key: ***\nlist_of_tokens:\nc: {user: u, token: ***\nurl: http://h/?token=***\nd: 2\n";
         assert_eq!(config(text), expected);
     }
 }
