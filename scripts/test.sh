@@ -28,6 +28,8 @@ install_packages() {
   command -v prometheus-pushgateway >/dev/null || wanted+=(prometheus-pushgateway)
   # What alerts are forwarded to.
   command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null || wanted+=(prometheus-alertmanager)
+  # Another machine, which is this one.
+  [ -x /usr/sbin/sshd ] && command -v ssh >/dev/null || wanted+=(openssh-server openssh-client)
   command -v npm >/dev/null || wanted+=(nodejs npm)
   ruby -e "require 'prometheus/client/push'" 2>/dev/null || wanted+=(ruby ruby-prometheus-client-mmap)
   [ -e /usr/include/prometheus/gateway.h ] || wanted+=(prometheus-cpp-dev)

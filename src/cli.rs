@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod deliver;
 mod demo;
+mod discover;
 mod error;
 mod export;
 mod filter;
@@ -25,6 +26,7 @@ mod serve;
 mod session;
 mod settings;
 mod spool;
+mod stack;
 mod tail;
 mod token;
 mod verify;
@@ -52,6 +54,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start the stack: the server, Prometheus, Alertmanager and Grafana
+    Up(stack::up::Args),
+    /// Stop the stack
+    Down(stack::down::Args),
+    /// Tell how the services of the stack are
+    Status(stack::status::Args),
+    /// Show the logs of the services
+    Logs(stack::logs::Args),
+    /// Write down what runs: containers or processes, and what they say of themselves
+    Discover(discover::Args),
     /// Run the server
     Serve(serve::Args),
     /// Send an event, or a file of events, to a server
@@ -129,6 +141,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
     };
     let result = match command {
         Command::Run(args) => return run::run(&args, session),
+        Command::Up(args) => stack::up::run(&args, session),
+        Command::Down(args) => stack::down::run(&args, session),
+        Command::Status(args) => stack::status::run(&args, session),
+        Command::Logs(args) => stack::logs::run(&args, session),
+        Command::Discover(args) => discover::run(&args, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Push(args) => push::run(&args, session),

@@ -27,6 +27,7 @@ pub mod selector;
 pub mod services;
 pub mod shutdown;
 pub mod sources;
+pub mod stack;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

@@ -65,6 +65,8 @@ mod alerts;
 mod clock;
 // The other verbs of the command line.
 mod cli;
+// The stack around the server: processes, another machine, containers.
+mod stack;
 // The documentation names what the program has, and every command in it works.
 mod docs;
 mod snippets;
