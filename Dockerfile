@@ -21,10 +21,16 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir -p src tests/it benches web/dist \
     && echo 'fn main() {}' | tee src/main.rs tests/tidy.rs tests/it/main.rs \
-        benches/exposition.rs benches/ingest.rs benches/history.rs benches/sources.rs benches/rules.rs >/dev/null \
+        benches/exposition.rs benches/ingest.rs benches/history.rs benches/sources.rs benches/rules.rs benches/alerts.rs >/dev/null \
     && touch src/lib.rs \
     && cargo build --locked --release --target "$(uname -m)-unknown-linux-musl"
 COPY src ./src
+# What `observatory up` renders is in the binary.
+COPY docker-compose.yml ./
+COPY prometheus ./prometheus
+COPY alertmanager ./alertmanager
+COPY grafana/provisioning ./grafana/provisioning
+COPY grafana/dashboards ./grafana/dashboards
 COPY --from=web /src/web/dist ./web/dist
 ARG OBSERVATORY_REVISION=unknown
 RUN touch src/lib.rs src/main.rs build.rs \

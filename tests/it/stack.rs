@@ -6,7 +6,7 @@ mod faults;
 mod processes;
 mod remote;
 
-use crate::support::{Client, tools};
+use crate::support::{Client, Peer, tools};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -42,8 +42,8 @@ impl Drop for Stack {
 impl Stack {
     /// Ports of its own, and `more` below `stack`. `None`: there is no Prometheus or Alertmanager here.
     pub(super) fn new(more: &str) -> Option<Self> {
-        tools::prometheus(crate::support::Peer::System)?;
-        tools::alertmanager()?;
+        tools::prometheus(Peer::System)?;
+        tools::alertmanager(Peer::System)?;
         Some(Self::bare(more))
     }
 

@@ -173,7 +173,7 @@ fn two_stacks_run_at_once_and_are_told_apart() {
 
 #[test]
 fn the_rendered_configuration_is_accepted_by_its_programs() {
-    let (Some(amtool), Some(stack)) = (tools::amtool(), Stack::new("")) else { return };
+    let (Some(amtool), Some(stack)) = (tools::amtool(Peer::System), Stack::new("")) else { return };
     fs::create_dir(stack.path("secrets")).unwrap();
     for name in ["smtp_password", "slack_url", "webhook_token"] {
         stack.write(&format!("secrets/{name}"), "https://example.org/x\n");
