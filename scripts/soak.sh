@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long form of the torture tests: rounds of kill -9 at random moments, then minutes of ingest against retention,
-# then as many kills while forgotten files are removed.
+# then a minute in which notifications fail, with kills, and as many kills as rounds while forgotten files are removed.
 # Ends by itself; the last lines say what was done. OBSERVATORY_SOAK_SEED=N repeats the choices of an earlier run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,4 +11,5 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 echo "seed $OBSERVATORY_SOAK_SEED"
 # One after the other: each wants the machine for itself.
 cargo test --locked --test it -- torture:: --nocapture --test-threads=1
+cargo test --locked --test it -- notify::lost:: --nocapture
 cargo test --locked --lib -- store::sweep::tests::a_kill_during_a_sweep_loses_nothing --exact --nocapture
