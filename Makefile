@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 30
 SOAK_ROUNDS ?= 500
 SOAK_MINUTES ?= 5
 
-.PHONY: help run build web dashboards test lint fmt bench fuzz soak clean
+.PHONY: help run build web dashboards test lint fmt bench fuzz soak wheel deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -53,5 +53,11 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz; the stable com
 soak: ## kill -9 for SOAK_ROUNDS rounds, then ingest against retention for SOAK_MINUTES
 	scripts/soak.sh $(SOAK_ROUNDS) $(SOAK_MINUTES)
 
-clean: ## remove build output, unpacked peers and test tools
-	rm -rf target peers .venv-test grafana/source/node_modules grafana/source/out web/node_modules web/dist/ui web/test-results web/screenshots
+wheel: ## a Python package that brings the binary, in ./dist (pip install puts it on the path)
+	scripts/package.sh wheel
+
+deb: ## a Debian package with the service, manual pages and completions, in ./dist
+	scripts/package.sh deb
+
+clean: ## remove build output, packages, unpacked peers and test tools
+	rm -rf target dist peers .venv-test .venv-build grafana/source/node_modules grafana/source/out web/node_modules web/dist/ui web/test-results web/screenshots

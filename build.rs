@@ -17,6 +17,10 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // The embedded page: its files have new names whenever they change, so the directory is watched.
     println!("cargo:rerun-if-changed=web/dist");
+    // The configuration of the stack, embedded as well.
+    for path in ["prometheus", "alertmanager", "grafana/provisioning", "grafana/dashboards"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
     // A release names its exact commit; a development build is not rebuilt for every commit.
     let watched =
         if env::var("PROFILE").is_ok_and(|it| it == "release") { "logs/HEAD" } else { "HEAD" };

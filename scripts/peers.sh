@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Unpacks a current Prometheus, promtool and Pushgateway beside the system's own, so that tests run against both.
+# Unpacks a current Prometheus, promtool, Alertmanager, amtool and Pushgateway beside the system's own, so that tests
+# run against both.
 # usage: peers.sh DIR     afterwards DIR/usr/bin has the programs.
 # The packages are those of Debian's unstable suite, fetched by apt from the mirror that this machine already
 # uses and verified by its signatures. Nothing is installed and nothing outside DIR is written; a DIR that is
 # complete is left alone.
 set -euo pipefail
 
-programs=(prometheus promtool prometheus-pushgateway)
+programs=(prometheus promtool prometheus-pushgateway prometheus-alertmanager amtool)
+packages=(prometheus promtool prometheus-pushgateway prometheus-alertmanager)
+current='^(prometheus|promtool), version [3-9]\.|^pushgateway, version 1\.[1-9][0-9]|^(alertmanager|amtool), version 0\.(2[6-9]|[3-9][0-9])'
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 
 complete() {
   local program
   for program in "${programs[@]}"; do
-    "$dir/usr/bin/$program" --version 2>&1 | grep -qE "^(prometheus|promtool), version [3-9]\.|^pushgateway, version 1\.[1-9][0-9]" || return 1
+    "$dir/usr/bin/$program" --version 2>&1 | grep -qE "$current" || return 1
   done
 }
 
@@ -47,7 +50,7 @@ options=(
   -o Acquire::Retries=3
 )
 apt-get "${options[@]}" -qq update
-(cd "$apt" && apt-get "${options[@]}" -qq download "${programs[@]}")
+(cd "$apt" && apt-get "${options[@]}" -qq download "${packages[@]}")
 for package in "$apt"/*.deb; do dpkg -x "$package" "$dir"; done
 
 if ! complete; then

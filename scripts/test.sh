@@ -28,6 +28,8 @@ install_packages() {
   command -v prometheus-pushgateway >/dev/null || wanted+=(prometheus-pushgateway)
   # What alerts are forwarded to.
   command -v prometheus-alertmanager >/dev/null && command -v amtool >/dev/null || wanted+=(prometheus-alertmanager)
+  # Another machine, which is this one.
+  [ -x /usr/sbin/sshd ] && command -v ssh >/dev/null || wanted+=(openssh-server openssh-client)
   command -v npm >/dev/null || wanted+=(nodejs npm)
   ruby -e "require 'prometheus/client/push'" 2>/dev/null || wanted+=(ruby ruby-prometheus-client-mmap)
   [ -e /usr/include/prometheus/gateway.h ] || wanted+=(prometheus-cpp-dev)
@@ -35,6 +37,13 @@ install_packages() {
   command -v chromium >/dev/null || wanted+=(chromium)
   command -v curl >/dev/null || wanted+=(curl)
   python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3 python3-venv)
+  # What holds the files for deployments: proxies run, the others are read by the program that would run them.
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted+=(nginx-light)
+  command -v redis-server >/dev/null || wanted+=(redis-server)
+  command -v docker-compose >/dev/null || wanted+=(docker-compose)
+  command -v systemd-analyze >/dev/null || wanted+=(systemd)
+  command -v groff >/dev/null || wanted+=(groff-base)
+  command -v openssl >/dev/null || wanted+=(openssl)
   # Building zstd and ring from source.
   command -v cc >/dev/null && command -v g++ >/dev/null || wanted+=(build-essential)
   [ ${#wanted[@]} = 0 ] && return
@@ -59,13 +68,13 @@ install_peers() {
     missing "a current Prometheus in ./peers (scripts/peers.sh needs Debian's apt)"
     return
   fi
-  say "current Prometheus and Pushgateway in ./peers"
-  scripts/peers.sh peers || missing "a current Prometheus and Pushgateway in ./peers"
+  say "current Prometheus, Alertmanager and Pushgateway in ./peers"
+  scripts/peers.sh peers || missing "a current Prometheus, Alertmanager and Pushgateway in ./peers"
 }
 
 # The official Python parser is the oracle for what the exposition writes.
 install_python() {
-  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy, aiosmtpd, cryptography, standardwebhooks, websockets, sseclient' 2>/dev/null; then
+  if ! "$venv/bin/python" -c 'import prometheus_client, google.protobuf, snappy, aiosmtpd, cryptography, standardwebhooks, websockets, sseclient, check_jsonschema, kubernetes_validate, yaml' 2>/dev/null; then
     say "python oracle in .venv-test"
     { python3 -m venv "$venv" &&
       "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/requirements-test.txt; } ||

@@ -8,6 +8,8 @@
 //! - What somebody did over the API (a rule, a silence, an acknowledgement) is on disk when the method returns.
 //! - Nobody is told before what they are told is on disk.
 
+mod cases;
+mod dry;
 mod engine;
 mod evaluate;
 mod manage;
@@ -20,12 +22,19 @@ mod sample;
 mod shipped;
 mod silences;
 mod table;
+mod tell;
+mod trial;
+mod watch;
 
+pub use cases::{AlertTest, RuleFile};
+pub use dry::Dry;
 pub use engine::Origin;
 pub use manage::{ExternalAlert, RuleView};
-pub use preview::{Evaluation, EvaluationOf, Preview, PreviewError, Transition};
-pub use shipped::{Finding, has_rules, id_of, parse_rules, shipped};
-pub use table::{Entry, check, is_ours};
+pub use preview::{Cut, Evaluation, EvaluationOf, Preview, PreviewError, Transition};
+pub use shipped::{Finding, has_rules, id_of, parse_file, shipped, shipped_file};
+pub use table::{Entry, TABLE, check, is_ours, mark};
+pub use trial::{Outcome, run};
+pub use watch::{Moved, Watch, What};
 
 use crate::alerts::{Compiled, FieldError, Kind, Rule, Silence};
 use crate::event::Time;
@@ -38,6 +47,7 @@ use std::{
     time::Duration,
 };
 use table::{Instance, StoredRule};
+use tokio::sync::Semaphore;
 
 /// Which rules there are, and how long what came of them is kept.
 #[derive(Clone, Debug)]
@@ -65,6 +75,9 @@ struct Shared {
     outbox: Outbox,
     engine: Mutex<Engine>,
     own: own::Own,
+    watchers: watch::Watchers,
+    /// The places for previews.
+    previews: Semaphore,
 }
 
 /// Why something could not be done.
@@ -143,8 +156,7 @@ impl Alerting {
     ) -> Result<Self, AlertingError> {
         let table = store.table(table::TABLE)?;
         let mut engine = Engine { began: now, ..Engine::default() };
-        let mark = table.get(table::MARK)?;
-        let mark = mark.map_or(Ok(end), |it| table::decode(table::MARK, &it))?;
+        let mark = table::mark(&table)?.unwrap_or(end);
         // A backup may be older than its alerts: no event after its end may be passed over.
         engine.mark = end.min(mark);
         let shipped = if config.shipped { shipped() } else { Vec::new() };
@@ -179,21 +191,26 @@ impl Alerting {
                 }
             }
         })?;
-        table::each(&table, table::INSTANCE, |key, it: Instance| {
-            let Some((rule, block)) = table::instance_of(key) else { return };
-            match engine.rules.get_mut(rule).filter(|ruled| ruled.compiled.meaning == it.meaning) {
-                Some(ruled) => _ = ruled.instances.insert(block.into(), it),
-                // The rule is gone, or means something else now.
-                None => _ = engine.round.instances.insert((rule.to_owned(), block.to_owned())),
-            }
-        })?;
+        // Before what is over is told: it may be quiet.
         table::each(&table, table::SILENCE, |_, silence: Silence| {
             if let Ok(selector) = silence.compile() {
                 engine.silences.insert(silence.id.clone(), Silenced { silence, selector });
             }
         })?;
+        table::each(&table, table::INSTANCE, |key, it: Instance| {
+            let Some((rule, block)) = table::instance_of(key) else { return };
+            let same = |it: &Instance, ruled: &Ruled| ruled.compiled.meaning == it.meaning;
+            match engine.rules.get_mut(rule).filter(|ruled| ruled.is_active() && same(&it, ruled)) {
+                Some(ruled) => _ = ruled.instances.insert(block.into(), it),
+                // The rule is gone or off, or means something else now.
+                None => engine.end_stored((rule, block), it, now),
+            }
+        })?;
         let (engine, own) = (Mutex::new(engine), own::Own::default());
-        Ok(Self { shared: Arc::new(Shared { store, table, config, outbox, engine, own }) })
+        let watchers = watch::Watchers::default();
+        let previews = Semaphore::new(preview::AT_ONCE);
+        let shared = Shared { store, table, config, outbox, engine, own, watchers, previews };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -219,7 +236,9 @@ impl Alerting {
         let Shared { store, table, outbox, .. } = &*self.shared;
         let Engine { rules, round, mark, .. } = engine;
         let instance = |rule: &str, block: &str| rules.get(rule)?.instances.get(block);
-        round.write((store, table, outbox), *mark, instance, now)
+        round.write((store, table, outbox), *mark, instance, now)?;
+        self.publish(engine);
+        Ok(())
     }
 }
 

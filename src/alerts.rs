@@ -1,7 +1,7 @@
 //! Alerts: which rules there are, what they find, and what people are told of it. Pure: no I/O, no clock.
 //!
 //! A [`Rule`] is what people write, a [`Compiled`] what is evaluated. Whatever evaluates it makes a [`Verdict`] for each
-//! label set; [`State::step`] says what that changes, and [`State::announce`] what is to be told.
+//! label set; [`State::step`] says what that changes, and [`State::news`] what is to be told.
 
 mod alert;
 mod calendar;
@@ -18,4 +18,4 @@ pub use compile::{
 };
 pub use rule::{BurnWindow, Escalation, FieldError, Function, Kind, NoData, Operator, Rule, Span};
 pub use silence::{Matcher, Silence};
-pub use state::{Change, Phase, State, Tell, Timing, Verdict};
+pub use state::{Change, Hush, News, Phase, State, Tell, Timing, Verdict};

@@ -4,7 +4,7 @@
 //!
 //! - **One moment.** A backup is the state at one sequence number: the events before it, and the snapshot
 //!   of the metrics that contains exactly these. Ingest goes on while it is written; nothing is forgotten
-//!   meanwhile. Memory is bounded by the snapshot, compressed, and a megabyte of events.
+//!   meanwhile. The table of the alerts is copied while nobody writes it, with the events that they know of. Memory is bounded by the snapshot, compressed, and a megabyte of events.
 //! - **Events are told, not copied.** The archive holds events and not blocks, so that it does not depend on
 //!   how they were stored; they keep their sequence numbers. The snapshot and the tokens are copied as they
 //!   are: each value says its own version.

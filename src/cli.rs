@@ -2,15 +2,19 @@
 //! exit code says what kind of failure it was ([`EXIT_CODES`]).
 
 mod backup;
+mod check;
 mod client;
+mod completions;
 mod config;
 mod deliver;
 mod demo;
+mod discover;
 mod error;
 mod export;
 mod filter;
 mod gateway_flags;
 mod import;
+mod man;
 mod pairs;
 mod progress;
 mod push;
@@ -22,6 +26,7 @@ mod serve;
 mod session;
 mod settings;
 mod spool;
+mod stack;
 mod tail;
 mod token;
 mod verify;
@@ -49,6 +54,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start the stack: the server, Prometheus, Alertmanager and Grafana
+    Up(stack::up::Args),
+    /// Stop the stack
+    Down(stack::down::Args),
+    /// Tell how the services of the stack are
+    Status(stack::status::Args),
+    /// Show the logs of the services
+    Logs(stack::logs::Args),
+    /// Write down what runs: containers or processes, and what they say of themselves
+    Discover(discover::Args),
     /// Run the server
     Serve(serve::Args),
     /// Send an event, or a file of events, to a server
@@ -76,6 +91,9 @@ enum Command {
     /// Check, test, explain and replay metric rules
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Report everything that is wrong with a rule file or a configuration
+    #[command(subcommand)]
+    Check(check::Command),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -84,6 +102,10 @@ enum Command {
     Token(token::Command),
     /// Check everything that is stored, while no server runs
     Verify(verify::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print the manual page of a verb, or write all of them
+    Man(man::Args),
 }
 
 const LONG_VERSION: &str = concat!(
@@ -119,6 +141,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
     };
     let result = match command {
         Command::Run(args) => return run::run(&args, session),
+        Command::Up(args) => stack::up::run(&args, session),
+        Command::Down(args) => stack::down::run(&args, session),
+        Command::Status(args) => stack::status::run(&args, session),
+        Command::Logs(args) => stack::logs::run(&args, session),
+        Command::Discover(args) => discover::run(&args, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Send(args) => send::run(&args, session),
         Command::Push(args) => push::run(&args, session),
@@ -130,9 +157,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, session: &mut Session)
         Command::Export(command) => export::run(&command, session),
         Command::Import(command) => import::run(&command, session),
         Command::Rules(command) => rules::run(&command, session),
+        Command::Check(command) => check::run(command, session),
         Command::Config(command) => config::run(&command, session),
         Command::Token(command) => token::run(&command, session),
         Command::Verify(args) => verify::run(&args, session),
+        Command::Completions(args) => completions::run(&args, session),
+        Command::Man(args) => man::run(&args, session),
     };
     match result {
         Ok(()) => 0,

@@ -160,8 +160,23 @@ impl Groups {
         now: Time,
     ) -> Result<Self, LoadError> {
         let mut index = Index::new(hash_key);
-        let stored::Loaded { groups, retries: known, version } =
-            stored::load(table, &mut index, now)?;
+        let loaded = stored::load(table, &mut index, now)?;
+        Ok(Self::of(loaded, index, config, (hash_key, now)))
+    }
+
+    /// No groups yet; as [`Self::load`] of an empty table, which it does not need.
+    #[must_use]
+    pub fn new(config: Config, hash_key: (u64, u64), now: Time) -> Self {
+        let loaded = stored::Loaded { groups: Vec::new(), retries: Vec::new(), version: 0 };
+        Self::of(loaded, Index::new(hash_key), config, (hash_key, now))
+    }
+
+    fn of(
+        stored::Loaded { groups, retries: known, version }: stored::Loaded,
+        index: Index,
+        config: Config,
+        (hash_key, now): ((u64, u64), Time),
+    ) -> Self {
         let mut retries = Retries::new(config.retries);
         for (id, it) in known {
             // One from the future, before the clock was set back, is not remembered for longer than others.
@@ -185,7 +200,7 @@ impl Groups {
         let groups: BTreeMap<_, _> = indexed.collect();
         *res.view.lock() = groups;
         res.changed();
-        Ok(res)
+        res
     }
 
     /// The read side.

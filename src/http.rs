@@ -32,6 +32,7 @@ mod replay;
 mod reply;
 mod routes;
 mod rules;
+mod sd;
 mod serve;
 mod services;
 mod session;
@@ -170,6 +171,8 @@ struct State {
     config: Config,
     bodies: Arc<body::Budget>,
     streams: stream::Streams,
+    /// Who announced where it can be scraped.
+    agents: sd::Agents,
     /// The places of exports.
     exports: Arc<tokio::sync::Semaphore>,
     /// The turns of summaries that read events.
@@ -202,6 +205,7 @@ pub fn surface(parts: Parts) -> Surface {
         services,
         outbox,
         gate: gate::Gate::new(tokens, metrics.clone(), &config),
+        agents: sd::Agents::new(),
         bodies: Arc::new(body::Budget::new(config.bodies_bytes)),
         exports: Arc::new(tokio::sync::Semaphore::new(config.concurrent_exports)),
         config,

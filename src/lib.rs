@@ -3,6 +3,7 @@
 //! The modules in the order in which to read them; each imports only those of lower layers
 //! (`docs/ARCHITECTURE.md`).
 
+pub mod agents;
 pub mod alerting;
 pub mod alerts;
 pub mod app;
@@ -26,6 +27,7 @@ pub mod selector;
 pub mod services;
 pub mod shutdown;
 pub mod sources;
+pub mod stack;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

@@ -27,7 +27,7 @@ mod writer;
 pub use chronicle::{Chronicle, ChronicleError};
 pub use health::Health;
 pub use keeper::{Hold, PruneError, Pruned};
-pub use push::{Pushed, Removed};
+pub use push::{GroupMoved, Pushed, Removed};
 pub use reload::{ReloadError, Reloaded};
 pub use replay::{BackfillState, Progress, Replay, ReplayError, Replayed};
 pub use retention::{Class, ParseClassError, Retention, Wanted};
@@ -116,6 +116,7 @@ struct Inner {
     keeper: keeper::Keeper,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     committed: watch::Receiver<u64>,
+    notices: push::Notices,
     replays: replay::Replays,
 }
 
@@ -247,10 +248,9 @@ impl Pipeline {
         let hash_key = (hash_a, hash_b);
         let pushes =
             push::Pushes::open(store, config.groups.clone(), hash_key, &mut journal_writer)?;
-        let groups = pushes.view();
+        let (groups, notices) = (pushes.view(), pushes.notices());
         let keeper = keeper::Keeper::new(config, store)?;
-        let tap = live::Tap::new(journal.end());
-        let committed = tap.follow();
+        let (tap, committed) = live::Tap::with_follower(journal.end());
         let writer = writer::Writer::new(
             config,
             store,
@@ -282,6 +282,7 @@ impl Pipeline {
                 keeper,
                 threads: Mutex::new(vec![writer, merger]),
                 committed,
+                notices,
                 replays,
             }),
         };

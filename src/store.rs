@@ -29,9 +29,10 @@ use deferred::Deferred;
 use durable::Durable;
 use space::{Space, mib};
 use std::{
+    collections::HashMap,
     fs, io,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// The version of everything that is stored. A store of a version that is not known is refused, never
@@ -66,6 +67,8 @@ struct Shared {
     space: Space,
     /// Why nothing is written any more.
     closed: OnceLock<Arc<str>>,
+    /// Those who write a table, by its name, and those who want to read it while nobody does.
+    gates: Mutex<HashMap<String, Arc<RwLock<()>>>>,
     // Holds the lock until the last clone is gone.
     _lock: fs::File,
 }
@@ -75,6 +78,7 @@ struct Shared {
 pub struct Table {
     tree: sled::Tree,
     shared: Arc<Shared>,
+    gate: Arc<RwLock<()>>,
 }
 
 /// Changes that are applied together.
@@ -220,6 +224,7 @@ impl Store {
             durable: Durable::new(path).map_err(io_error)?,
             space: Space::new(path, config.min_free_bytes),
             closed: OnceLock::new(),
+            gates: Mutex::default(),
             _lock: lock,
         };
         open::write_format_file(path).map_err(io_error)?;
@@ -233,7 +238,9 @@ impl Store {
     /// The store cannot be read or written.
     pub fn table(&self, name: &str) -> Result<Table, StoreError> {
         let tree = self.shared.db.open_tree(name)?;
-        Ok(Table { tree, shared: Arc::clone(&self.shared) })
+        let mut gates = self.shared.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = Arc::clone(gates.entry(name.to_owned()).or_default());
+        Ok(Table { tree, shared: Arc::clone(&self.shared), gate })
     }
 
     /// Whether so many bytes more would be taken now, by a table or the commit log.
@@ -294,6 +301,12 @@ impl Store {
     pub fn size_bytes(&self) -> Result<u64, StoreError> {
         Ok(self.shared.db.size_on_disk()?)
     }
+
+    /// Percent of the disk that is used; 0 if the system does not say.
+    #[must_use]
+    pub fn disk_percent(&self) -> f64 {
+        space::used_percent(&self.shared.path).unwrap_or_default()
+    }
 }
 
 impl Shared {
@@ -343,6 +356,17 @@ impl Shared {
 // === impl Table ===
 
 impl Table {
+    /// Nobody writes the table as long as the result lives: what is read of it is as of one moment, between two batches.
+    /// What is deferred ([`Self::defer`]) may still be made. Whoever holds it must not write the table.
+    #[must_use = "writers go on when it is dropped"]
+    pub fn still(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The value of `key`.
     ///
     /// # Errors
@@ -376,6 +400,7 @@ impl Table {
     /// The disk is full, and nothing was changed; or the store cannot be written.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.shared.check((key.len() + value.len()) as u64)?;
+        let _writing = self.writing();
         self.shared.written(self.tree.insert(key, value).map(|_| ()).map_err(StoreError::from))
     }
 
@@ -393,6 +418,7 @@ impl Table {
     /// The store cannot be written.
     pub fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
         self.shared.check(0)?;
+        let _writing = self.writing();
         self.shared.written(self.tree.remove(key).map(|_| ()).map_err(StoreError::from))
     }
 
@@ -403,6 +429,7 @@ impl Table {
     /// The disk is full, and nothing was changed; or the store cannot be written.
     pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.shared.check(batch.bytes)?;
+        let _writing = self.writing();
         self.shared.written(self.tree.apply_batch(batch.changes).map_err(StoreError::from))
     }
 }

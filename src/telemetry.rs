@@ -3,8 +3,10 @@
 //! Log lines go to standard error. A line is text for a person unless JSON was asked for: what a pipe or a
 //! container collects stays readable, and only who asks for JSON gets it. A line never holds a secret or a body.
 
+mod host;
 mod process;
 
+pub use host::{Host, Load};
 pub use process::ProcessMetrics;
 
 use std::{

@@ -4,6 +4,7 @@
 //! everything that is wrong with a file at once.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 use std::fmt;
 
@@ -86,6 +87,8 @@ pub fn parse(text: &str, duplicates: Duplicates) -> Result<Node, (Option<Place>,
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         strict_booleans: true,
+        // A section of which everything is commented out is longer than what the parser would keep of them.
+        emit_comments: false,
         duplicate_keys: match duplicates {
             Duplicates::Refused => DuplicateKeyPolicy::Error,
             Duplicates::Kept => DuplicateKeyPolicy::PassThrough,
@@ -165,6 +168,23 @@ impl Node {
     #[must_use]
     pub fn written<'t>(&self, text: &'t str) -> &'t str {
         self.written.text(text)
+    }
+
+    /// The same as JSON. A number that JSON cannot have stays a text.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(it) => Value::Bool(*it),
+            Kind::Number(it) => {
+                serde_json::from_str(it).unwrap_or_else(|_| Value::from(it.as_str()))
+            }
+            Kind::Text(it) => Value::from(it.as_str()),
+            Kind::List(items) => items.iter().map(Self::json).collect(),
+            Kind::Map(entries) => {
+                entries.iter().map(|(key, it)| (key.name.clone(), it.json())).collect()
+            }
+        }
     }
 
     fn from_raw(raw: Spanned<Raw>, text: &str) -> Self {
@@ -317,5 +337,13 @@ mod tests {
         assert_eq!(position(7, 9), (2, 2, 1));
         assert_eq!(position(11, 19), (2, 5, 3), "the first line only");
         assert_eq!(position(text.len(), text.len()), (4, 1, 1));
+    }
+
+    #[test]
+    fn any_number_of_comments() {
+        let comments = "  # nothing\n".repeat(10_000);
+        let text = format!("a:\n{comments}b:\n{comments}  c: 1\n");
+        let node = parse(&text, Duplicates::Refused).unwrap();
+        assert!(matches!(&node.kind, Kind::Map(entries) if entries.len() == 2), "{node:?}");
     }
 }

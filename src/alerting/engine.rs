@@ -4,20 +4,25 @@ use super::evaluate::Evaluator;
 use super::round::Round;
 use super::sample::Sources;
 use super::table::{Entry, Instance, StoredRule};
+use super::tell::announce;
+use super::watch::What;
 use crate::alerts::{
-    Absence, Alert, Change, Compiled, Condition, Expected, Phase, Severity, Silence, Status, Tell,
-    Verdict, fingerprint,
+    Absence, Alert, Change, Compiled, Condition, Expected, Kind, Phase, Rule, Severity, Silence,
+    Status, Verdict, fingerprint,
 };
 use crate::event::{Event, Time};
 use crate::labels;
-use crate::notify;
-use crate::notify::Notification;
 use crate::selector::{LabelSelector, View};
 use hashbrown::HashMap;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Label sets that one rule may have; further ones are not followed, and counted.
 pub(super) const MAX_INSTANCES: usize = 20_000;
+
+/// Why an alert is over that nobody ended and whose condition may hold on.
+pub(super) const REMOVED: &str = "rule removed";
+pub(super) const SWITCHED_OFF: &str = "rule switched off";
+pub(super) const CHANGED: &str = "rule changed";
 
 /// The id of the rule that stands for alerts that others send.
 pub(super) const EXTERNAL: &str = "external";
@@ -34,6 +39,8 @@ pub(super) struct Engine {
     pub(super) ticks: u64,
     /// When the process began: nothing could arrive before.
     pub(super) began: Time,
+    /// The silences that held when the engine last looked, as long as somebody watches.
+    pub(super) holding: Vec<String>,
 }
 
 /// What happened since the start.
@@ -127,6 +134,7 @@ impl Engine {
             }
             ruled.forget(&mut context);
         }
+        self.look_at_silences(now);
     }
 
     /// Evaluates what `event` decides.
@@ -215,25 +223,41 @@ impl Engine {
             (alert.status, alert.ends_at) = (Status::Resolved, Some(now));
         }
         alert.silenced_by = silenced_by(silences, &alert.labels, now);
+        let what = changed.map_or(What::Acknowledged, What::from);
+        context.round.news.add(now, what, || alert.clone());
         context.round.history.push(Entry { change: changed, ..entry(alert.clone()) });
         announce(&ruled.compiled, it, &mut context);
         context.round.instances.insert((rule.to_owned(), block.to_owned()));
         Some(alert)
     }
 
-    /// Ends everything that a rule found, because it is removed, switched off or means something else.
-    pub(super) fn end(&mut self, rule: &str, now: Time) {
+    /// Ends everything that a rule found, because it is removed, switched off or means something else: `reason` says so.
+    pub(super) fn end(&mut self, rule: &str, reason: &'static str, now: Time) {
         let Self { rules, silences, round, counts, .. } = self;
         let mut context = Context { silences, round, counts, now };
         let Some(ruled) = rules.get_mut(rule) else { return };
-        for (block, mut it) in ruled.instances.drain() {
-            let compiled = &ruled.compiled;
-            if let Some(change) = it.state.resolve(&compiled.timing, now) {
-                context.note(compiled, &it, change);
-                announce(compiled, &mut it, &mut context);
-            }
-            context.round.instances.insert((rule.to_owned(), block.into()));
+        for (block, it) in ruled.instances.drain() {
+            context.end(&ruled.compiled, &block, it, reason);
         }
+    }
+
+    /// Ends what is stored of a rule that is not evaluated any more: it was removed or changed while no server ran.
+    pub(super) fn end_stored(&mut self, (rule, block): (&str, &str), it: Instance, now: Time) {
+        let Self { rules, silences, round, counts, .. } = self;
+        let mut context = Context { silences, round, counts, now };
+        let (compiled, reason) = match rules.get(rule) {
+            Some(ruled) if ruled.stored.removed => (Arc::clone(&ruled.compiled), REMOVED),
+            Some(ruled) if !ruled.is_active() => (Arc::clone(&ruled.compiled), SWITCHED_OFF),
+            Some(ruled) => (Arc::clone(&ruled.compiled), CHANGED),
+            None => match Compiled::new(removed(rule, &it)) {
+                Ok(it) => (Arc::new(it), REMOVED),
+                Err(_) => {
+                    context.round.instances.insert((rule.to_owned(), block.to_owned()));
+                    return;
+                }
+            },
+        };
+        context.end(&compiled, block, it, reason);
     }
 }
 
@@ -247,9 +271,29 @@ impl Context<'_> {
         }
     }
 
+    /// What `it` was about is over, because of its rule.
+    fn end(&mut self, compiled: &Compiled, block: &str, mut it: Instance, reason: &'static str) {
+        if let Some(change) = it.state.resolve(&compiled.timing, self.now) {
+            self.note(compiled, &mut it, change, Some(reason));
+        }
+        announce(compiled, &mut it, self);
+        self.round.instances.insert((compiled.rule.id.clone(), block.to_owned()));
+    }
+
     /// A change that people may look up later.
-    fn note(&mut self, compiled: &Compiled, it: &Instance, change: Change) {
+    fn note(
+        &mut self,
+        compiled: &Compiled,
+        it: &mut Instance,
+        change: Change,
+        reason: Option<&str>,
+    ) {
         self.count(Some(change));
+        let (silences, now) = (self.silences, self.now);
+        self.round.news.add(now, change.into(), || {
+            it.silenced_by = silenced_by(silences, &it.labels, now);
+            Alert { silenced_by: it.silenced_by.clone(), ..alert(compiled, it) }
+        });
         if matches!(change, Change::Firing | Change::Resolved) {
             let alert = alert(compiled, it);
             let (at, change) = (self.now, Some(change));
@@ -259,9 +303,24 @@ impl Context<'_> {
                 action: None,
                 by: None,
                 comment: String::new(),
+                reason: reason.map(str::to_owned),
                 alert,
             });
         }
+    }
+}
+
+/// What an alert looks like whose rule is not known any more.
+fn removed(id: &str, it: &Instance) -> Rule {
+    Rule {
+        id: id.to_owned(),
+        name: it.labels.get("alertname").cloned().unwrap_or_else(|| id.to_owned()),
+        kind: Kind::Event,
+        matches: "observatory_removed_rule".to_owned(),
+        severity: severity_of(&it.labels),
+        // Nobody waits for it to be calm.
+        flap_window: Some(crate::alerts::Span(std::time::Duration::ZERO)),
+        ..Rule::default()
     }
 }
 
@@ -289,43 +348,12 @@ pub(super) fn settle(
         if !by_event && matches!(change, Change::Pending | Change::Firing) {
             it.annotations = compiled.annotations_of_value(&it.labels, it.value, context.now);
         }
-        context.note(compiled, it, change);
+        context.note(compiled, it, change, None);
     }
     announce(compiled, it, context);
     if it.state != before {
         context.round.instances.insert((compiled.rule.id.clone(), block.to_owned()));
     }
-}
-
-fn announce(compiled: &Compiled, it: &mut Instance, context: &mut Context<'_>) {
-    let (silences, now) = (context.silences, context.now);
-    let quiet = || compiled.mutes.holds(now) || is_silenced(silences, &it.labels, now);
-    let Some(tell) = it.state.announce(&compiled.timing, now, quiet) else { return };
-    let rule = &compiled.rule;
-    let (kind, channels) = match tell {
-        Tell::Firing | Tell::Flapping => (notify::Kind::Firing, &rule.notification_channels),
-        Tell::Repeat => (notify::Kind::Repeat, &rule.notification_channels),
-        Tell::Resolved => (notify::Kind::Resolved, &rule.notification_channels),
-        Tell::Escalation(n) => {
-            let channels = rule
-                .escalation
-                .get(n)
-                .map_or(&rule.notification_channels, |it| &it.notification_channels);
-            (notify::Kind::Escalation, channels)
-        }
-    };
-    let mut alert = alert(compiled, it);
-    if tell == Tell::Flapping {
-        alert.annotations.insert("flapping".to_owned(), "true".to_owned());
-    }
-    let transition = it.state.told_count;
-    context.round.notices.push(Notification {
-        alert,
-        transition,
-        kind,
-        channels: channels.clone(),
-        group_key: Some(rule.id.clone()),
-    });
 }
 
 /// An alert as it is shown.
@@ -366,14 +394,6 @@ fn severity_of(labels: &BTreeMap<String, String>) -> Severity {
 /// The same after every restart: it follows from the labels and the moment at which it began.
 pub(super) fn alert_id(it: &Instance) -> String {
     format!("alert-{}-{:x}", fingerprint(&it.labels), it.state.since.as_millis())
-}
-
-fn is_silenced(
-    silences: &BTreeMap<String, Silenced>,
-    labels: &BTreeMap<String, String>,
-    now: Time,
-) -> bool {
-    silences.values().any(|it| it.holds(labels, now))
 }
 
 pub(super) fn silenced_by(

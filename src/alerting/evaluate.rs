@@ -1,6 +1,6 @@
 //! From the values of a rule to a verdict on each label set.
 
-use super::sample::{Sampler, Sources};
+use super::sample::{Sampled, Sampler, Sources};
 use crate::alerts::{BurnRate, Condition, Judge, Query, Ratio};
 use hashbrown::HashMap;
 use std::time::Duration;
@@ -36,14 +36,11 @@ pub(super) struct Pair {
 /// One label set of a rule at one tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found<'a> {
-    /// Its labels.
-    pub(super) block: &'a str,
-    pub(super) value: f64,
+    /// Its labels and its value. If that is of a part of the window, what does not hold may hold.
+    pub(super) of: Sampled<'a>,
     /// Whether it begins to fire, and whether it goes on if it does.
     pub(super) fires: bool,
     pub(super) stays: bool,
-    /// Whether a part of the window is not known: what does not hold may hold then.
-    pub(super) partial: bool,
 }
 
 impl Found<'_> {
@@ -84,26 +81,18 @@ impl Evaluator {
         match self {
             Self::Nothing => {}
             Self::Threshold(sampler, judge) => sampler.tick(sources, now_ms, &mut |it| {
-                each(judged(it.block, it.value, it.partial, *judge));
+                each(judged(it, *judge));
             }),
             Self::Ratio(quotient, judge) => {
-                quotient.tick(sources, now_ms, &mut |block, value, partial| {
-                    each(judged(block, value, partial, *judge));
-                })
+                quotient.tick(sources, now_ms, &mut |it| each(judged(it, *judge)))
             }
             Self::BurnRate(pairs) => burn(pairs, sources, now_ms, each),
         }
     }
 }
 
-fn judged(block: &str, value: f64, partial: bool, judge: Judge) -> Found<'_> {
-    Found {
-        block,
-        value,
-        fires: judge.holds(value, false),
-        stays: judge.holds(value, true),
-        partial,
-    }
+fn judged(of: Sampled<'_>, judge: Judge) -> Found<'_> {
+    Found { of, fires: judge.holds(of.value, false), stays: judge.holds(of.value, true) }
 }
 
 fn burn(pairs: &mut [Pair], sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(Found<'_>)) {
@@ -111,19 +100,20 @@ fn burn(pairs: &mut [Pair], sources: Sources<'_>, now_ms: i64, each: &mut dyn Fn
     for pair in pairs {
         let limit = pair.limit;
         let mut short: HashMap<Box<str>, (f64, bool)> = HashMap::new();
-        pair.short.tick(sources, now_ms, &mut |block, value, partial| {
-            short.insert(block.into(), (value, partial));
+        pair.short.tick(sources, now_ms, &mut |it| {
+            short.insert(it.block.into(), (it.value, it.partial));
         });
-        pair.long.tick(sources, now_ms, &mut |block, value, partial| {
-            let Some((recent, recent_partial)) = short.get(block) else { return };
-            let found = burning.entry(block.into()).or_insert((value, false, false));
-            found.0 = found.0.max(value);
-            found.1 |= value > limit && *recent > limit;
-            found.2 |= partial || *recent_partial;
+        pair.long.tick(sources, now_ms, &mut |it| {
+            let Some((recent, recent_partial)) = short.get(it.block) else { return };
+            let found = burning.entry(it.block.into()).or_insert((it.value, false, false));
+            found.0 = found.0.max(it.value);
+            found.1 |= it.value > limit && *recent > limit;
+            found.2 |= it.partial || *recent_partial;
         });
     }
     for (block, (value, holds, partial)) in &burning {
-        each(Found { block, value: *value, fires: *holds, stays: *holds, partial: *partial });
+        let of = Sampled { block, value: *value, partial: *partial };
+        each(Found { of, fires: *holds, stays: *holds });
     }
 }
 
@@ -140,7 +130,7 @@ impl Quotient {
     }
 
     /// A numerator that is not there is 0; without enough of a denominator there is no quotient.
-    fn tick(&mut self, sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(&str, f64, bool)) {
+    fn tick(&mut self, sources: Sources<'_>, now_ms: i64, each: &mut dyn FnMut(Sampled<'_>)) {
         let (by, least) = (&mut self.by, self.min_denominator);
         by.clear();
         self.denominator.tick(sources, now_ms, &mut |it| {
@@ -150,11 +140,12 @@ impl Quotient {
         });
         self.numerator.tick(sources, now_ms, &mut |it| {
             if let Some((value, partial)) = by.remove(it.block) {
-                each(it.block, it.value / value, partial || it.partial);
+                let (value, partial) = (it.value / value, partial || it.partial);
+                each(Sampled { value, partial, ..it });
             }
         });
         for (block, (_, partial)) in by.drain() {
-            each(&block, 0.0, partial);
+            each(Sampled { block: &block, value: 0.0, partial });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What people do: rules, silences, acknowledgements; and what they look up.
 
-use super::engine::{Engine, Origin, Ruled, Silenced};
+use super::engine::{CHANGED, Engine, Origin, REMOVED, Ruled, SWITCHED_OFF, Silenced};
 use super::shipped::id_of;
 use super::table;
 use super::table::{Entry, Instance, StoredRule};
@@ -17,6 +17,9 @@ use std::{collections::BTreeMap, time::Duration};
 const MAX_RULES: usize = 5000;
 /// How long an expired silence stays listed. As Alertmanager's `--data.retention`.
 const KEEP_SILENCE: Duration = Duration::from_hours(120);
+/// Bytes of what somebody says, and of who it is: both are kept, and told to people.
+const MAX_COMMENT_BYTES: usize = 4096;
+const MAX_AUTHOR_BYTES: usize = 256;
 /// History entries that are removed at once.
 const SWEEP_AT_ONCE: usize = 1000;
 
@@ -124,7 +127,7 @@ impl Alerting {
         self.change(now, |engine| {
             let id = rule_id(engine, id)?;
             let removed = engine.rules.get(&id).map(view).ok_or_else(|| no_rule(&id))?;
-            engine.end(&id, now);
+            engine.end(&id, REMOVED, now);
             let key = table::key(table::RULE, &id);
             let given = id_is_given(&id, &self.shared.config.rules, self.shared.config.shipped);
             if given && let Some(ruled) = engine.rules.get_mut(&id) {
@@ -176,6 +179,28 @@ impl Alerting {
         Ok((res, None))
     }
 
+    /// How many entries of the history `wanted` says yes to, of the newest `most`; and whether those are all. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn count(
+        &self,
+        most: usize,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Result<(usize, bool), AlertingError> {
+        let (mut n, mut looked_at) = (0, 0);
+        for entry in self.shared.table.prefix(&[table::HISTORY]).rev() {
+            if looked_at == most {
+                return Ok((n, false));
+            }
+            let (key, value) = entry?;
+            n += usize::from(wanted(&table::decode(&key, &value)?));
+            looked_at += 1;
+        }
+        Ok((n, true))
+    }
+
     /// Takes an alert on: nobody is told of it again. On disk when this returns. Blocking.
     ///
     /// # Errors
@@ -184,8 +209,7 @@ impl Alerting {
     pub fn acknowledge(
         &self,
         id: &str,
-        by: &str,
-        comment: &str,
+        (by, comment): (&str, &str),
         now: Time,
     ) -> Result<Alert, AlertingError> {
         let acknowledgement =
@@ -202,14 +226,8 @@ impl Alerting {
     /// # Errors
     ///
     /// There is no such alert, or the store cannot be written.
-    pub fn resolve(
-        &self,
-        id: &str,
-        by: &str,
-        comment: &str,
-        now: Time,
-    ) -> Result<Alert, AlertingError> {
-        let resolved = self.by_hand((id, "resolved"), (by, comment), now, |compiled, it| {
+    pub fn resolve(&self, id: &str, said: (&str, &str), now: Time) -> Result<Alert, AlertingError> {
+        let resolved = self.by_hand((id, "resolved"), said, now, |compiled, it| {
             it.latched = false;
             it.until = it.until.map(|_| now);
             let change = it.state.resolve(&compiled.timing, now);
@@ -234,6 +252,7 @@ impl Alerting {
         now: Time,
         change: impl FnOnce(&Compiled, &mut Instance) -> Option<Change>,
     ) -> Result<Alert, AlertingError> {
+        bounded(by, comment)?;
         self.change(now, |engine| {
             let (rule, block) = engine.find(id).ok_or_else(|| no_alert(id))?;
             let entry = |alert| Entry {
@@ -242,6 +261,7 @@ impl Alerting {
                 action: Some(action.to_owned()),
                 by: Some(by.to_owned()),
                 comment: comment.to_owned(),
+                reason: None,
                 alert,
             };
             engine.by_hand((&rule, &block), now, change, entry).ok_or_else(|| no_alert(id))
@@ -377,7 +397,8 @@ fn put_rule(
     let same =
         old.is_some_and(|it| it.compiled.meaning == compiled.meaning) && compiled.rule.enabled;
     if !same {
-        engine.end(&id, now);
+        let reason = if compiled.rule.enabled { CHANGED } else { SWITCHED_OFF };
+        engine.end(&id, reason, now);
     }
     engine.round.others.insert(table::key(table::RULE, &id), Some(table::encode(&stored)));
     let mut ruled = Ruled::new(compiled, Origin::Api, stored);
@@ -405,6 +426,17 @@ fn rule_id(engine: &Engine, id: &str) -> Result<String, AlertingError> {
         .filter(there)
         .find(|it| it.compiled.rule.name == id || id_of(&it.compiled.rule.name) == id);
     named.map(|it| it.compiled.rule.id.clone()).ok_or_else(|| no_rule(id))
+}
+
+/// Whether somebody says no more than is kept.
+pub(super) fn bounded(by: &str, comment: &str) -> Result<(), AlertingError> {
+    let texts = [("author", by, MAX_AUTHOR_BYTES), ("comment", comment, MAX_COMMENT_BYTES)];
+    match texts.into_iter().find(|it| it.1.len() > it.2) {
+        Some((field, text, max)) => {
+            Err(invalid(field, format!("has {} bytes, and may have {max}", text.len())))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn invalid(field: &str, reason: impl Into<String>) -> AlertingError {

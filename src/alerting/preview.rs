@@ -1,24 +1,35 @@
 //! Why a rule does or does not fire, and what it would have done.
 
-use super::engine::{Engine, Origin, Ruled};
+use super::dry::Dry;
+use super::engine::Ruled;
 use super::sample::Sources;
-use super::table::StoredRule;
 use super::{Alerting, AlertingError};
-use crate::alerts::{Alert, Change, Compiled, Condition, Expected, Phase, Rule};
+use crate::alerts::{
+    Alert, Change, Compiled, Condition, Expected, Function, Phase, Rule, Schedule,
+};
 use crate::event::{Event, Time};
 use crate::exposition;
 use crate::journal::Query;
 use crate::labels;
-use crate::metrics;
-use crate::metrics::{Part, Projection};
 use crate::pipeline::Pipeline;
-use crate::rules::Updates;
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, time::Duration};
+use crate::rules::{RuleSet, Unit};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Transitions that a preview lists; it stops there.
 const MAX_TRANSITIONS: usize = 1000;
-/// Ticks that a preview makes at most.
+/// Ticks of the clock that a preview makes at most; for a longer past they are further apart.
 const MAX_TICKS: i64 = 20_000;
+/// How far apart they are otherwise.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a preview may take.
+const MAX_TIME: Duration = Duration::from_secs(10);
+/// Previews that are made at once.
+pub(super) const AT_ONCE: usize = 2;
 
 /// How one label set of a rule stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +73,30 @@ pub struct Preview {
     pub transitions: Vec<Transition>,
     /// Events that were looked at.
     pub events: u64,
-    /// Whether there was more than is listed.
-    pub truncated: bool,
+    /// Why it ended before the present, if it did.
+    pub cut: Option<Cut>,
+    /// Up to when it looked.
+    pub covered_until: Time,
+}
+
+/// Why a preview ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It found as much as it lists.
+    Transitions,
+    /// It took as long as it may.
+    Time,
+}
+
+impl Cut {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transitions => "transitions",
+            Self::Time => "time",
+        }
+    }
 }
 
 /// Why there is no preview.
@@ -72,6 +105,9 @@ pub enum PreviewError {
     /// The rule is about something that has no past.
     #[error("{0}")]
     NoPast(String),
+    /// As many are being made as may be.
+    #[error("other previews are being made: try again in some seconds")]
+    Busy,
     /// It could not be made.
     #[error(transparent)]
     Alerting(#[from] AlertingError),
@@ -94,11 +130,11 @@ impl Alerting {
         };
         let Ruled { compiled, evaluator, instances, .. } = ruled;
         evaluator.tick(sources, now.as_millis(), &mut |found| {
-            let it = instances.get(found.block).filter(|it| it.state.phase != Phase::Inactive);
+            let it = instances.get(found.of.block).filter(|it| it.state.phase != Phase::Inactive);
             let firing = it.is_some_and(|it| it.state.phase == Phase::Firing);
             of.push(EvaluationOf {
-                labels: it.map_or_else(|| labels_of(found.block), |it| it.labels.clone()),
-                value: Some(found.value).filter(|it| it.is_finite()),
+                labels: it.map_or_else(|| labels_of(found.of.block), |it| it.labels.clone()),
+                value: Some(found.of.value).filter(|it| it.is_finite()),
                 holds: found.holds(firing),
                 alert: it.map(|it| super::engine::alert(compiled, it)),
             });
@@ -118,11 +154,12 @@ impl Alerting {
     }
 
     /// What `rule` would have done with the events since `since`: they are taken as if each had come at the time at which it
-    /// came, and the clock had ticked in between. Changes nothing. Blocking.
+    /// came, and the clock had ticked in between. Changes nothing. It ends early, and says so, when it has found enough or
+    /// takes too long; few are made at once. Blocking.
     ///
     /// # Errors
     ///
-    /// The rule is wrong or is about pushes, of which no past is kept, or events cannot be read.
+    /// The rule is wrong or is about pushes, of which no past is kept, others are being made, or events cannot be read.
     pub fn preview(
         &self,
         mut rule: Rule,
@@ -131,124 +168,161 @@ impl Alerting {
     ) -> Result<Preview, PreviewError> {
         rule.id = "preview".to_owned();
         rule.enabled = true;
-        let compiled = Compiled::new(rule.clone()).map_err(AlertingError::Invalid)?;
+        let compiled = Compiled::new(rule).map_err(AlertingError::Invalid)?;
         let rules = pipeline.rules();
-        let needs = metrics_of(&compiled.condition);
-        let known = |name: &&str| {
-            let names = [Some(*name), name.strip_suffix("_count"), name.strip_suffix("_sum")];
-            rules.families().iter().any(|it| names.contains(&Some(it.name.as_str())))
-        };
-        if let Some(name) = needs.iter().find(|it| !known(it)) {
-            return Err(PreviewError::NoPast(format!(
-                "the metric {name} is none of the rules: what was pushed has no past to look at"
-            )));
-        }
-        if let Condition::Absence(it) = &compiled.condition
-            && matches!(it.expected, Expected::Pushes(_))
-        {
-            return Err(PreviewError::NoPast(
-                "when groups were pushed is not kept: a rule about pushes has no past to look at"
-                    .to_owned(),
-            ));
-        }
+        let units = units(&compiled.condition, &rules)?;
+        let _turn = self.shared.previews.try_acquire().map_err(|_| PreviewError::Busy)?;
         let now = pipeline.now();
-        let selectors: Vec<_> = compiled.selectors().into_iter().cloned().collect();
-        let by_metrics = !needs.is_empty();
-        let config = metrics::Config { zero_first: false, ..metrics::Config::default() };
-        let mut projection = Projection::new(Arc::clone(&rules), config, None, i64::MIN);
-        projection.use_rules(Arc::clone(&rules), 1, since.as_millis());
-        let mut past = Past::new(compiled, rule, (since, now), (projection, by_metrics));
-        let query = Query {
-            matches: if by_metrics { Vec::new() } else { selectors },
-            ascending: true,
-            ..Query::default()
+        let only = Arc::new(rules.only(&units));
+        // Of a rule about metrics, what moves them; types are enough, the rules look at the rest.
+        let matches = if units.is_empty() {
+            compiled.selectors().into_iter().cloned().collect()
+        } else {
+            only.type_selectors()
+        };
+        let query = Query { matches, ascending: true, ..Query::default() };
+        let lead = Lead::of(&compiled.condition);
+        let begin = since.saturating_sub(lead.window);
+        let journal = pipeline.journal();
+        let first = if lead.whole {
+            0
+        } else {
+            journal.arrived_since(begin).map_err(AlertingError::from)?
         };
         let end = *pipeline.committed().borrow();
-        let read = pipeline.journal().in_order(&query, 0..end, |_, event| {
-            if event.received < since {
-                return ControlFlow::Continue(());
-            }
-            past.event(event);
-            if past.found.transitions.len() >= MAX_TRANSITIONS {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
+        let mut past = Past::new(Dry::new([compiled], only, begin), (begin, since, now));
+        let read = journal.in_order(&query, first..end.max(first), |_, event| past.event(event));
         read.map_err(AlertingError::from)?;
         past.tick_until(now);
-        past.found.truncated = past.found.transitions.len() >= MAX_TRANSITIONS;
-        past.found.transitions.truncate(MAX_TRANSITIONS);
+        if past.found.cut.is_none() {
+            past.found.covered_until = now;
+        }
         Ok(past.found)
+    }
+}
+
+/// The metrics that a rule is about, as parts of the rules.
+fn units(condition: &Condition, rules: &RuleSet) -> Result<Vec<Unit>, PreviewError> {
+    if let Condition::Absence(it) = condition
+        && matches!(it.expected, Expected::Pushes(_))
+    {
+        return Err(PreviewError::NoPast(
+            "when groups were pushed is not kept: a rule about pushes has no past to look at"
+                .to_owned(),
+        ));
+    }
+    let mut res = Vec::new();
+    for name in metrics_of(condition) {
+        let names = [Some(name), name.strip_suffix("_count"), name.strip_suffix("_sum")];
+        let unit = names.into_iter().flatten().find_map(|it| rules.unit(it));
+        res.push(unit.ok_or_else(|| {
+            PreviewError::NoPast(format!(
+                "the metric {name} is none of the rules: what was pushed has no past to look at"
+            ))
+        })?);
+    }
+    Ok(res)
+}
+
+/// What a rule looks back on from the first moment.
+struct Lead {
+    /// For so long it is evaluated before, without showing what it does.
+    window: Duration,
+    /// Whether older events count as well, as for a value that was set long ago.
+    whole: bool,
+}
+
+impl Lead {
+    fn of(condition: &Condition) -> Self {
+        let of = |window, whole| Self { window, whole };
+        match condition {
+            Condition::Threshold(query, _) => match query.function {
+                Function::Value | Function::Count => of(Duration::ZERO, true),
+                Function::Avg | Function::Min | Function::Max => of(query.window, true),
+                Function::Rate | Function::Increase | Function::Quantile => of(query.window, false),
+            },
+            Condition::Ratio(it, _) => of(it.numerator.window.max(it.denominator.window), false),
+            Condition::BurnRate(it) => {
+                let longest = it.windows.iter().map(|it| it.long.0).max();
+                of(longest.unwrap_or_default(), false)
+            }
+            Condition::Absence(it) => match it.schedule {
+                Schedule::Every(every) => of(every.saturating_add(it.grace), false),
+                Schedule::Cron(_) => of(Duration::ZERO, true),
+            },
+            Condition::Event { .. } => of(Duration::ZERO, false),
+        }
     }
 }
 
 /// A rule in the past.
 struct Past {
-    engine: Engine,
-    projection: Projection,
-    /// Whether the rule is about metrics.
-    by_metrics: bool,
-    updates: Updates,
+    dry: Dry,
+    begin: Time,
+    since: Time,
     next: Time,
     step: Duration,
+    deadline: Instant,
     found: Preview,
 }
 
 impl Past {
-    fn new(
-        compiled: Compiled,
-        rule: Rule,
-        (since, now): (Time, Time),
-        (projection, by_metrics): (Projection, bool),
-    ) -> Self {
-        let stored = StoredRule { rule, created: since, updated: since, removed: false };
-        let mut engine = Engine { began: since, ..Engine::default() };
-        engine.rules.insert("preview".to_owned(), Ruled::new(compiled, Origin::Api, stored));
-        let span_ms = (now.as_millis() - since.as_millis()).max(0);
+    fn new(dry: Dry, (begin, since, now): (Time, Time, Time)) -> Self {
+        let span_ms = (now.as_millis() - begin.as_millis()).max(0);
         let step = u64::try_from((span_ms / MAX_TICKS).max(1000)).unwrap_or(1000);
         Self {
-            engine,
-            projection,
-            by_metrics,
-            updates: Updates::default(),
-            next: since,
+            dry,
+            begin,
+            since,
+            next: begin,
             step: Duration::from_millis(step),
+            deadline: Instant::now() + MAX_TIME,
             found: Preview::default(),
         }
     }
 
-    fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &Event<'_>) -> ControlFlow<()> {
         self.found.events += 1;
-        self.tick_until(event.received);
-        self.engine.event(event);
-        if self.by_metrics {
-            self.updates.clear();
-            let rules = Arc::clone(self.projection.rules());
-            let part = Part::evaluate(&rules, event, &mut self.updates);
-            self.projection.apply(&self.updates, &part, event.received.as_millis());
+        self.found.covered_until = event.received;
+        if event.received < self.begin {
+            self.dry.count(event);
+        } else {
+            self.tick_until(event.received);
+            self.dry.event(event);
+            // What rises and falls again between two ticks is seen, if they are far apart.
+            if self.step > TICK {
+                self.dry.tick(event.received);
+            }
+            self.collect();
         }
-        self.collect();
+        if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn tick_until(&mut self, until: Time) {
-        while self.next <= until && self.found.transitions.len() < MAX_TRANSITIONS {
-            let now = self.next;
-            self.projection.tick(now.as_millis());
-            let metrics = self.projection.metrics();
-            self.engine.tick(Sources { metrics: &metrics, groups: None }, now);
+        while self.next <= until && !self.is_over() {
+            self.dry.tick(self.next);
+            self.found.covered_until = self.next;
             self.collect();
-            self.next = now.saturating_add(self.step);
+            self.next = self.next.saturating_add(self.step);
         }
     }
 
+    fn is_over(&mut self) -> bool {
+        if self.found.transitions.len() >= MAX_TRANSITIONS {
+            self.found.cut = Some(Cut::Transitions);
+        } else if Instant::now() >= self.deadline {
+            self.found.cut = Some(Cut::Time);
+        }
+        self.found.cut.is_some()
+    }
+
     fn collect(&mut self) {
-        let history = std::mem::take(&mut self.engine.round.history);
+        let since = self.since;
         let transition =
             |it: super::Entry| Some(Transition { at: it.at, change: it.change?, alert: it.alert });
-        self.found.transitions.extend(history.into_iter().filter_map(transition));
-        self.engine.round.instances.clear();
-        self.engine.round.notices.clear();
+        let found = self.dry.take().into_iter().filter_map(transition);
+        self.found.transitions.extend(found.filter(|it| it.at >= since));
+        self.found.transitions.truncate(MAX_TRANSITIONS);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::AlertingError;
 use super::table;
 use super::table::{Entry, MARK};
+use super::watch::News;
 use crate::event::Time;
 use crate::notify::{Notification, Outbox};
 use crate::store::{Batch, Store, Table};
@@ -15,8 +16,12 @@ pub(super) struct Round {
     pub(super) instances: BTreeSet<(String, String)>,
     pub(super) history: Vec<Entry>,
     pub(super) notices: Vec<Notification>,
+    /// What people are not told, and why.
+    pub(super) held: Vec<(Notification, String)>,
     /// Other keys, and their values.
     pub(super) others: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// What those who watch are shown then. It is not written.
+    pub(super) news: News,
 }
 
 impl Round {
@@ -26,7 +31,7 @@ impl Round {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.instances.is_empty() && !self.is_urgent()
+        self.instances.is_empty() && self.held.is_empty() && !self.is_urgent()
     }
 
     /// Writes everything, with the mark up to which events were evaluated, and returns when it is on disk.
@@ -65,19 +70,24 @@ impl Round {
                 }
             }
         }
+        for (it, why) in &self.held {
+            let it = Notification { channels: channels(outbox, &it.channels), ..it.clone() };
+            outbox.suppress(&mut batch, &it, why, now);
+        }
         table.apply(batch)?;
-        *self = Self::default();
+        // Who watches is shown it by the caller, once it is on disk.
+        *self = Self { news: std::mem::take(&mut self.news), ..Self::default() };
         store.flush()?;
         enqueued.into_iter().for_each(|it| outbox.commit(it));
         Ok(())
     }
 }
 
-/// The channels that are told: those that are named, as far as there are such, or all.
+/// The channels that are told: those that are named, as far as there are such, or all. For those that are switched off the
+/// log says so.
 fn channels(outbox: &Outbox, named: &[String]) -> Vec<String> {
     if named.is_empty() {
-        let all = outbox.list_channels();
-        return all.iter().filter(|it| it.enabled).map(|it| it.id.clone()).collect();
+        return outbox.list_channels().iter().map(|it| it.id.clone()).collect();
     }
     let (known, unknown): (Vec<_>, Vec<_>) =
         named.iter().cloned().partition(|it| outbox.find_channel(it).is_some());

@@ -20,7 +20,7 @@ impl Ruled {
         let mut any = false;
         evaluator.tick(sources, context.now.as_millis(), &mut |found| {
             any = true;
-            if !instances.contains_key(found.block) {
+            if !instances.contains_key(found.of.block) {
                 if !found.fires {
                     return;
                 }
@@ -28,18 +28,18 @@ impl Ruled {
                     context.counts.dropped += 1;
                     return;
                 }
-                instances.insert(found.block.into(), fresh(compiled, found.block));
+                instances.insert(found.of.block.into(), fresh(compiled, found.of.block));
             }
-            let Some(it) = instances.get_mut(found.block) else { return };
+            let Some(it) = instances.get_mut(found.of.block) else { return };
             it.touched = tick;
-            it.value = Some(found.value);
+            it.value = Some(found.of.value);
             let holds = found.holds(it.state.phase == Phase::Firing);
-            let verdict = match (holds, found.partial) {
+            let verdict = match (holds, found.of.partial) {
                 (true, _) => Verdict::True,
                 (false, true) => Verdict::Unknown,
                 (false, false) => Verdict::False,
             };
-            settle(compiled, found.block, it, verdict, context);
+            settle(compiled, found.of.block, it, verdict, context);
         });
         let nothing = match no_data {
             NoData::Ok => Verdict::False,

@@ -135,7 +135,12 @@ impl Alerting {
     }
 
     fn write_if_urgent(&self, engine: &mut Engine, now: Time) -> Result<(), AlertingError> {
-        if engine.round.is_urgent() { self.write(engine, now) } else { Ok(()) }
+        if engine.round.is_urgent() {
+            return self.write(engine, now);
+        }
+        // What is only pending is shown at once and written later: after a crash it is found again.
+        self.publish(engine);
+        Ok(())
     }
 }
 

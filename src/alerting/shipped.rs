@@ -1,5 +1,7 @@
 //! The rules that are shipped, and rules in YAML.
 
+use super::cases::{self, RuleFile};
+use super::trial;
 use crate::alerts::Rule;
 use crate::yaml;
 use crate::yaml::{Duplicates, Kind, Node, Place};
@@ -10,21 +12,45 @@ const SHIPPED: &str = include_str!("rules.yaml");
 /// The shipped rules. They are on unless the configuration or somebody says otherwise.
 #[must_use]
 pub fn shipped() -> Vec<Rule> {
+    let root = yaml::parse(SHIPPED, Duplicates::Refused).map_err(|it| vec![it]);
     #[expect(clippy::expect_used, reason = "a test reads and compiles the same text")]
-    parse_rules(SHIPPED).expect("the shipped alert rules are read")
+    root.and_then(|it| rules_of(&it)).expect("the shipped alert rules are read")
+}
+
+/// The shipped rules and their tests.
+#[must_use]
+pub fn shipped_file() -> RuleFile {
+    #[expect(clippy::expect_used, reason = "a test reads and compiles the same text")]
+    parse_file(SHIPPED).expect("the shipped alert rules are read")
 }
 
 /// Something that is wrong in a file: where, if it is known, and what.
 pub type Finding = (Option<Place>, String);
 
-/// Reads `alerts.rules` of a configuration file.
+/// Reads `alerts.rules` and `alerts.tests` of a configuration file.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the rules, with its place.
-pub fn parse_rules(text: &str) -> Result<Vec<Rule>, Vec<Finding>> {
+/// Everything that is wrong with the rules or, if nothing is, with the tests, with its place.
+pub fn parse_file(text: &str) -> Result<RuleFile, Vec<Finding>> {
     let root = yaml::parse(text, Duplicates::Refused).map_err(|it| vec![it])?;
-    let Some(rules) = member(&root, "alerts").and_then(|it| member(it, "rules")) else {
+    let rules = rules_of(&root)?;
+    let alerts = member(&root, "alerts");
+    let off = |it: &&Node| matches!(it.kind, Kind::Bool(false));
+    let shipped = alerts.and_then(|it| member(it, "shipped")).filter(off).is_none();
+    let named = member(&root, "rules").and_then(|it| member(it, "file"));
+    let metric_rules = named.and_then(|it| match &it.kind {
+        Kind::Text(it) => Some(it.clone()),
+        _ => None,
+    });
+    let known = trial::in_force(&rules, shipped);
+    let tests = alerts.map_or(Ok(Vec::new()), |it| cases::read(it, &known))?;
+    Ok(RuleFile { rules, tests, shipped, metric_rules })
+}
+
+/// Reads `alerts.rules`.
+fn rules_of(root: &Node) -> Result<Vec<Rule>, Vec<Finding>> {
+    let Some(rules) = member(root, "alerts").and_then(|it| member(it, "rules")) else {
         return Ok(Vec::new());
     };
     let Kind::List(nodes) = &rules.kind else {
@@ -47,15 +73,16 @@ pub fn parse_rules(text: &str) -> Result<Vec<Rule>, Vec<Finding>> {
     if findings.is_empty() { Ok(res) } else { Err(findings) }
 }
 
-/// Whether `text` is a file with `alerts.rules`.
+/// Whether `text` is a file with `alerts.rules` or `alerts.tests`.
 #[must_use]
 pub fn has_rules(text: &str) -> bool {
     let root = yaml::parse(text, Duplicates::Refused);
-    root.is_ok_and(|it| member(&it, "alerts").and_then(|it| member(it, "rules")).is_some())
+    let has = |alerts: &Node| ["rules", "tests"].iter().any(|it| member(alerts, it).is_some());
+    root.is_ok_and(|it| member(&it, "alerts").is_some_and(has))
 }
 
 /// The member `name` of a map.
-fn member<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+pub(super) fn member<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
     match &node.kind {
         Kind::Map(entries) => entries.iter().find(|(key, _)| key.name == name).map(|(_, it)| it),
         _ => None,
@@ -99,6 +126,7 @@ mod tests {
     #[test]
     fn what_is_wrong_has_a_place() {
         let text = "alerts:\n  rules:\n    - name: a\n      metric_name: x\n      treshold: 1\n    - {name: High CPU!, metric_name: x, threshold: 1}\n    - name: b\n      kind: event\n      match: 'x{'\n";
+        let parse_rules = |text: &str| parse_file(text).map(|it| it.rules);
         let findings = parse_rules(text).unwrap_err();
         let told: Vec<_> = findings
             .iter()

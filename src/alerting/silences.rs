@@ -1,7 +1,7 @@
 //! Making, changing and ending silences.
 
 use super::engine::{Engine, Silenced};
-use super::manage::invalid;
+use super::manage::{bounded, invalid};
 use super::table;
 use super::{Alerting, AlertingError};
 use crate::alerts::Silence;
@@ -20,6 +20,7 @@ impl Alerting {
     pub fn put_silence(&self, silence: Silence, now: Time) -> Result<Silence, AlertingError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
+        bounded(&silence.created_by, &silence.comment)?;
         let selector = silence.compile().map_err(|it| invalid("matchers", it))?;
         if silence.ends_at <= silence.starts_at || silence.ends_at <= now {
             return Err(invalid("endsAt", "must be after startsAt and after now"));
@@ -55,6 +56,7 @@ impl Alerting {
             engine
                 .silences
                 .insert(silence.id.clone(), Silenced { silence: silence.clone(), selector });
+            engine.look_at_silences(now);
             Ok(silence)
         })
     }
@@ -71,7 +73,9 @@ impl Alerting {
                 return Ok(old);
             }
             let starts_at = old.starts_at.min(now);
-            put(engine, Silence { starts_at, ends_at: now, updated_at: now, ..old })
+            let ended = put(engine, Silence { starts_at, ends_at: now, updated_at: now, ..old })?;
+            engine.look_at_silences(now);
+            Ok(ended)
         })
     }
 

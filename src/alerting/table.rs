@@ -9,7 +9,8 @@ use crate::store::verify::Verdict;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
-pub(super) const TABLE: &str = "alerts";
+/// The table, which notifications share.
+pub const TABLE: &str = "alerts";
 const VERSION: u8 = 1;
 
 /// What a key begins with.
@@ -51,12 +52,18 @@ pub(super) struct Instance {
     pub(super) until: Option<Time>,
     #[serde(default)]
     pub(super) generator: String,
+    /// The channels that were told that it fires; none in it for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) told_to: Option<Vec<String>>,
     /// What decides what it means ([`crate::alerts::Compiled::meaning`]).
     #[serde(default)]
     pub(super) meaning: String,
     /// The tick that last had a value of it.
     #[serde(skip)]
     pub(super) touched: u64,
+    /// The silences that those who watch know of.
+    #[serde(skip)]
+    pub(super) silenced_by: Vec<String>,
 }
 
 /// Something that happened to an alert.
@@ -75,8 +82,20 @@ pub struct Entry {
     /// What they said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comment: String,
+    /// Why, if neither somebody nor its condition ended it: `rule removed`, `rule switched off`, `rule changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The alert as it was then.
     pub alert: Alert,
+}
+
+/// Up to which sequence number events were evaluated, as `table` has it.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn mark(table: &Table) -> Result<Option<u64>, AlertingError> {
+    table.get(MARK)?.map(|it| decode(MARK, &it)).transpose()
 }
 
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {

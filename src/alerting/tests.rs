@@ -146,16 +146,16 @@ fn an_event_fires_and_its_counterpart_resolves() {
     assert_eq!(world.changes(), ["1:Firing web", "2:Firing api", "4:Resolved web"]);
     // Resolved by hand, it fires with the next event.
     let id = world.alerting.alerts(at(6)).remove(0).id;
-    let resolved = world.alerting.resolve(&id, "ann", "known", at(6)).unwrap();
+    let resolved = world.alerting.resolve(&id, ("ann", "known"), at(6)).unwrap();
     assert_eq!(resolved.status, Status::Resolved);
     assert_eq!(
-        world.alerting.resolve(&id, "ann", "again", at(7)).unwrap().status,
+        world.alerting.resolve(&id, ("ann", "again"), at(7)).unwrap().status,
         Status::Resolved
     );
     world.send(&event("build", 8, &json!({"project": "api", "status": "failed"})));
     assert_eq!(world.changes(), ["8:Firing api"]);
     assert!(matches!(
-        world.alerting.resolve("nothing", "a", "", at(9)),
+        world.alerting.resolve("nothing", ("a", ""), at(9)),
         Err(AlertingError::NotFound { .. })
     ));
 }
@@ -219,7 +219,7 @@ fn timers_alerts_and_silences_go_on_after_a_restart() {
         assert_eq!(world.changes(), ["1:Firing web"]);
         let id =
             world.alerting.alerts(at(2)).into_iter().find(|it| it.rule_id == "failed").unwrap().id;
-        world.alerting.acknowledge(&id, "ann", "mine", at(2)).unwrap();
+        world.alerting.acknowledge(&id, ("ann", "mine"), at(2)).unwrap();
         world.alerting.silence_alert(&id, Duration::from_secs(60), ("ann", ""), at(2)).unwrap();
     }
     let mut world = World::new(dir.path(), vec![high_cpu(), failed()]);

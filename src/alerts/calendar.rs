@@ -228,31 +228,36 @@ fn minute_of_day(text: &str, default: i16) -> Result<i16, String> {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check_cron(line: &str, zone: &str, now: &str, expected: &str) {
-        let cron = Cron::parse(line, zone).unwrap();
-        let last = cron.last(Time::parse(now).unwrap()).map(|it| it.to_string());
-        assert_eq!(last.as_deref().unwrap_or("never"), expected, "{line} at {now}");
-    }
+    /// A line, its zone, a moment, and the last time that it names by then.
+    const CRON_LINES: &str = "
+0 3 * * * |  | 2026-01-05T10:00:00Z | 2026-01-05T03:00:00Z
+0 3 * * * |  | 2026-01-05T02:59:59Z | 2026-01-04T03:00:00Z
+0 3 * * * |  | 2026-01-05T03:00:00Z | 2026-01-05T03:00:00Z
+*/15 9-17 * * mon-fri |  | 2026-01-05T08:00:00Z | 2026-01-02T17:45:00Z
+30 22 * * Sunday |  | 2026-01-05T10:00:00Z | 2026-01-04T22:30:00Z
+30 22 * * 7 |  | 2026-01-05T10:00:00Z | 2026-01-04T22:30:00Z
+0 0 29 feb * |  | 2026-01-05T10:00:00Z | 2024-02-29T00:00:00Z
+0 0 31 2 * |  | 2026-01-05T10:00:00Z | never
+# One of the two day fields is enough.
+0 0 1 * fri |  | 2026-01-05T10:00:00Z | 2026-01-02T00:00:00Z
+@daily |  | 2026-01-05T10:00:00Z | 2026-01-05T00:00:00Z
+# 3 o'clock in Berlin is 2 o'clock UTC in winter and 1 o'clock in summer.
+0 3 * * * | Europe/Berlin | 2026-01-05T10:00:00Z | 2026-01-05T02:00:00Z
+0 3 * * * | Europe/Berlin | 2026-07-05T10:00:00Z | 2026-07-05T01:00:00Z
+# The clocks skip 2:30 on that night.
+30 2 * * * | Europe/Berlin | 2026-03-29T10:00:00Z | 2026-03-29T01:30:00Z
+";
 
     #[test]
     fn cron_lines() {
-        check_cron("0 3 * * *", "", "2026-01-05T10:00:00Z", "2026-01-05T03:00:00Z");
-        check_cron("0 3 * * *", "", "2026-01-05T02:59:59Z", "2026-01-04T03:00:00Z");
-        check_cron("0 3 * * *", "", "2026-01-05T03:00:00Z", "2026-01-05T03:00:00Z");
-        check_cron("*/15 9-17 * * mon-fri", "", "2026-01-05T08:00:00Z", "2026-01-02T17:45:00Z");
-        check_cron("30 22 * * Sunday", "", "2026-01-05T10:00:00Z", "2026-01-04T22:30:00Z");
-        check_cron("30 22 * * 7", "", "2026-01-05T10:00:00Z", "2026-01-04T22:30:00Z");
-        check_cron("0 0 29 feb *", "", "2026-01-05T10:00:00Z", "2024-02-29T00:00:00Z");
-        check_cron("0 0 31 2 *", "", "2026-01-05T10:00:00Z", "never");
-        // One of the two day fields is enough.
-        check_cron("0 0 1 * fri", "", "2026-01-05T10:00:00Z", "2026-01-02T00:00:00Z");
-        check_cron("@daily", "", "2026-01-05T10:00:00Z", "2026-01-05T00:00:00Z");
-        // 3 o'clock in Berlin is 2 o'clock UTC in winter and 1 o'clock in summer.
-        check_cron("0 3 * * *", "Europe/Berlin", "2026-01-05T10:00:00Z", "2026-01-05T02:00:00Z");
-        check_cron("0 3 * * *", "Europe/Berlin", "2026-07-05T10:00:00Z", "2026-07-05T01:00:00Z");
-        // The clocks skip 2:30 on that night.
-        check_cron("30 2 * * *", "Europe/Berlin", "2026-03-29T10:00:00Z", "2026-03-29T01:30:00Z");
+        let last = |line: &str, zone: &str, now: &str| {
+            let last = Cron::parse(line, zone).unwrap().last(Time::parse(now).unwrap());
+            last.map_or("never".to_owned(), |it| it.to_string())
+        };
+        for row in CRON_LINES.trim().lines().filter(|it| !it.starts_with('#')) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            assert_eq!(last(cells[0], cells[1], cells[2]), cells[3], "{row}");
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     read.map(Some).ok_or_else(|| de::Error::custom(format!("{value} is no number such as 80")))
 }
 
+/// A number that must be there.
+pub(super) fn required_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number(deserializer).map(Option::unwrap_or_default)
+}
+
 pub(super) fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Bool(it) => Ok(it),

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// The most matchers of a silence.
 const MAX_MATCHERS: usize = 64;
+/// Bytes of them all.
+const MAX_BYTES: usize = 16 << 10;
 
 /// A test of one label. A label that is absent is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,10 @@ impl Silence {
                 "has {} matchers: give 1 to {MAX_MATCHERS}, such as {{\"name\":\"alertname\",\"value\":\"High CPU\",\"isRegex\":false}}",
                 self.matchers.len()
             ));
+        }
+        let bytes: usize = self.matchers.iter().map(|it| it.name.len() + it.value.len()).sum();
+        if bytes > MAX_BYTES {
+            return Err(format!("have {bytes} bytes, and may have {MAX_BYTES}"));
         }
         let mut text = String::from("{");
         for it in &self.matchers {
@@ -152,6 +158,7 @@ mod tests {
         check("ci-[2-9]", true, false, true);
         let error = |it: Vec<Matcher>| silence(it).compile().unwrap_err();
         assert!(error(vec![]).contains("has 0 matchers"));
+        assert!(error(vec![Matcher::equal("a", &"x".repeat(20_000))]).contains("may have 16384"));
         assert!(error(vec![Matcher::equal("", "x")]).contains("without a name"));
         assert!(error(vec![Matcher::equal("a", "")]).contains("does not match the empty text"));
         let broken = Matcher { is_regex: true, ..Matcher::equal("a", "(") };

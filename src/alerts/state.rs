@@ -1,7 +1,7 @@
 //! The state machine of one label set: inactive, pending, firing, and what is told of it.
 //!
 //! It is a function of verdicts and times, and of nothing else: stored after any step and read back, it goes on as if
-//! nothing had happened. [`State::step`] moves it; [`State::announce`] says what people are to be told, which silences,
+//! nothing had happened. [`State::step`] moves it; [`State::news`] says what people are to be told, which silences,
 //! acknowledgements and the flap guard decide apart from what is the case.
 
 use super::Acknowledgement;
@@ -77,6 +77,27 @@ pub enum Tell {
     Resolved,
 }
 
+/// Why somebody is not told of what they would be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hush {
+    /// A silence or a mute time holds.
+    Quiet,
+    /// It fires again and again.
+    Flapping,
+    /// Somebody has taken it on.
+    Acknowledged,
+}
+
+/// What there is to say of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// People are to be told.
+    Tell(Tell),
+    /// They would be told, were it not for that. Said once.
+    Held(Tell, Hush),
+}
+
 /// The state of one label set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -107,6 +128,9 @@ pub struct State {
     flips: Vec<(Time, bool)>,
     flapping: bool,
     flapping_told: bool,
+    /// What was last held back: in which phase, and why.
+    #[serde(default)]
+    hushed: Option<(Phase, Hush)>,
 }
 
 impl State {
@@ -168,7 +192,7 @@ impl State {
     fn begin(&mut self, now: Time) {
         self.since = now;
         (self.fired, self.ended, self.clear) = (None, None, None);
-        (self.acknowledged, self.escalated) = (None, 0);
+        (self.acknowledged, self.escalated, self.hushed) = (None, 0, None);
     }
 
     fn fire(&mut self, timing: &Timing, now: Time) -> Change {
@@ -206,23 +230,26 @@ impl State {
         }
     }
 
-    /// What is to be told at `now`, which counts as told when this returns. `quiet` is whether a silence or a mute time
-    /// holds; it is asked only of what fires, or was told to.
-    pub fn announce(
+    /// What is to be told at `now`, which counts as told when this returns, or what is held back, once. `quiet` is whether a
+    /// silence or a mute time holds; it is asked only of what fires, or was told to.
+    pub fn news(
         &mut self,
         timing: &Timing,
         now: Time,
         quiet: impl FnOnce() -> bool,
-    ) -> Option<Tell> {
+    ) -> Option<News> {
         if self.flapping {
             self.forget_flips(timing, now);
         }
         match self.phase {
-            Phase::Firing => self.announce_firing(timing, now, quiet),
+            Phase::Firing => self.news_of_firing(timing, now, quiet),
             // Who was told that it fires is told that it does not, when they may be disturbed again.
-            Phase::Inactive | Phase::Pending if self.told.is_some() && !self.flapping => {
+            Phase::Inactive | Phase::Pending if self.told.is_some() => {
+                if self.flapping {
+                    return self.hold_back(Tell::Resolved, Hush::Flapping);
+                }
                 if quiet() {
-                    return None;
+                    return self.hold_back(Tell::Resolved, Hush::Quiet);
                 }
                 self.told = None;
                 Some(self.tell(Tell::Resolved, now))
@@ -231,21 +258,20 @@ impl State {
         }
     }
 
-    fn announce_firing(
+    fn news_of_firing(
         &mut self,
         timing: &Timing,
         now: Time,
         quiet: impl FnOnce() -> bool,
-    ) -> Option<Tell> {
+    ) -> Option<News> {
+        let due = self.due(timing, now);
         if quiet() {
             self.muffled = true;
-            return None;
+            return due.and_then(|it| self.hold_back(it, Hush::Quiet));
         }
-        let known = self.told == Some(self.since);
-        let fired = self.fired.unwrap_or(self.since);
-        if !known {
+        if self.told != Some(self.since) {
             if self.flapping_told {
-                return None;
+                return self.hold_back(Tell::Flapping, Hush::Flapping);
             }
             self.told = Some(self.since);
             self.flapping_told = self.flapping;
@@ -254,25 +280,43 @@ impl State {
         }
         if self.acknowledged.is_some() {
             self.muffled = false;
-            return None;
+            return due.and_then(|it| self.hold_back(it, Hush::Acknowledged));
         }
-        let next = timing.escalation.get(self.escalated);
-        if next.is_some_and(|after| now >= fired.saturating_add(*after)) {
-            self.escalated += 1;
-            return Some(self.tell(Tell::Escalation(self.escalated - 1), now));
+        match due {
+            Some(Tell::Escalation(n)) => {
+                self.escalated = n + 1;
+                Some(self.tell(Tell::Escalation(n), now))
+            }
+            None if self.muffled => Some(self.tell(Tell::Repeat, now)),
+            due => due.map(|it| self.tell(it, now)),
         }
-        let due = |it: Time| !timing.repeat.is_zero() && now >= it.saturating_add(timing.repeat);
-        if self.muffled || self.told_at.is_some_and(due) {
-            return Some(self.tell(Tell::Repeat, now));
-        }
-        None
     }
 
-    fn tell(&mut self, tell: Tell, now: Time) -> Tell {
+    /// What of it that fires is due, whoever may not be told.
+    fn due(&self, timing: &Timing, now: Time) -> Option<Tell> {
+        if self.told != Some(self.since) {
+            return Some(Tell::Firing);
+        }
+        let fired = self.fired.unwrap_or(self.since);
+        let next = timing.escalation.get(self.escalated);
+        if next.is_some_and(|after| now >= fired.saturating_add(*after)) {
+            return Some(Tell::Escalation(self.escalated));
+        }
+        let due = |it: Time| !timing.repeat.is_zero() && now >= it.saturating_add(timing.repeat);
+        self.told_at.is_some_and(due).then_some(Tell::Repeat)
+    }
+
+    /// Says that `tell` is held back, if that was not said of this phase yet.
+    fn hold_back(&mut self, tell: Tell, why: Hush) -> Option<News> {
+        let before = self.hushed.replace((self.phase, why));
+        (before != Some((self.phase, why))).then_some(News::Held(tell, why))
+    }
+
+    fn tell(&mut self, tell: Tell, now: Time) -> News {
         self.told_at = Some(now);
-        self.muffled = false;
+        (self.muffled, self.hushed) = (false, None);
         self.told_count += 1;
-        tell
+        News::Tell(tell)
     }
 
     /// Whether it fires too often to be told each time.

@@ -2,6 +2,7 @@
 
 use super::Header;
 use super::archive::{Kind, Packed, Writer};
+use crate::alerting;
 use crate::codec;
 use crate::event::{Event, Time};
 use crate::journal;
@@ -26,6 +27,9 @@ pub enum BackupError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is stored of alerts is damaged.
+    #[error(transparent)]
+    Alerting(#[from] alerting::AlertingError),
     /// The snapshot of the metrics is damaged.
     #[error(transparent)]
     Snapshot(#[from] RestoreError),
@@ -59,10 +63,12 @@ pub fn freeze(pipeline: &Pipeline) -> Result<Frozen<'_>, BackupError> {
     let hold = pipeline.hold()?;
     for _ in 0..ATTEMPTS {
         let Some(reach) = pipeline.reach()? else { break };
-        let tables = tables(pipeline)?;
+        let (tables, alerts) = tables(pipeline)?;
         // They belong together, and to this sequence number, if no snapshot came in between.
         if pipeline.reach()? == Some(reach) {
-            return Ok(Frozen { pipeline, next: reach.next, tables, _hold: hold });
+            // Alerts know of the events before theirs: these are told as well, and counted when they are read back.
+            let next = alerts.map_or(reach.next, |it| it.max(reach.next));
+            return Ok(Frozen { pipeline, next, tables, _hold: hold });
         }
     }
     Err(BackupError::Unquiet)
@@ -116,13 +122,18 @@ impl Frozen<'_> {
     }
 }
 
-/// All tables of the store but the journal, and of that what is no event.
-fn tables(pipeline: &Pipeline) -> Result<Vec<Packed>, BackupError> {
-    let mut res = Vec::new();
+/// All tables of the store but the journal, and of that what is no event; and up to which event alerts were evaluated.
+fn tables(pipeline: &Pipeline) -> Result<(Vec<Packed>, Option<u64>), BackupError> {
+    let (mut res, mut alerts) = (Vec::new(), None);
     let store = pipeline.store();
     for name in store.tables() {
         let table = store.table(&name)?;
         let mut payload = TablePart::new(&name);
+        // An alert, its history and who is told of it are one batch: none of it is copied without the others.
+        let _still = (name == alerting::TABLE).then(|| table.still());
+        if name == alerting::TABLE {
+            alerts = alerting::mark(&table)?;
+        }
         for entry in table.prefix(b"") {
             let (key, value) = entry?;
             if name == journal::TABLE && journal::is_of_events(&key) {
@@ -135,7 +146,7 @@ fn tables(pipeline: &Pipeline) -> Result<Vec<Packed>, BackupError> {
         }
         res.push(payload.pack()?);
     }
-    Ok(res)
+    Ok((res, alerts))
 }
 
 /// Entries of one table.

@@ -1,9 +1,14 @@
 //! `observatory config`.
 
+mod diff;
+mod render;
+mod values;
+
 use super::{Error, Session, settings};
 use crate::config;
 use crate::rules::RuleSet;
-use std::path::PathBuf;
+use crate::stack;
+use std::path::{Path, PathBuf};
 
 /// Check and show the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -12,6 +17,28 @@ pub(super) enum Command {
     Check(Check),
     /// Print the settings in force
     Show(Box<Show>),
+    /// Print one setting
+    Get(values::Get),
+    /// Change settings in the file, which keeps its comments
+    Set(values::Set),
+    /// The same as check, for the file that is in use
+    Validate(Validate),
+    /// Tell in what two configurations differ
+    Diff(diff::Args),
+    /// Print, or write, the configuration of the services of the stack
+    Render(render::Args),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reports everything that is wrong with the file, its section `stack` and all environments in it. Exit code 64 if something is wrong.
+
+Examples:
+  observatory config validate
+  observatory config validate /etc/observatory/observatory.yml")]
+pub(super) struct Validate {
+    #[arg(help = "Configuration file [env: OBSERVATORY_CONFIG] [default: observatory.yml]")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +54,7 @@ pub(super) struct Check {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Takes the flags of `serve` and prints what the server would run with, as a configuration file. Secrets are `***`.
+Takes the flags of `serve` and prints what the server would run with, as a configuration file, and the section `stack` of one environment. Secrets are `***`.
 
 Examples:
   observatory config show --origin
@@ -40,6 +67,9 @@ pub(super) struct Show {
     /// Print the built-in rules instead, as a start for your own
     #[arg(long)]
     builtin_rules: bool,
+    /// Environment of the section `stack` [default: stack.environment, else local]
+    #[arg(long, short, value_name = "NAME")]
+    environment: Option<String>,
     #[command(flatten)]
     settings: settings::Args,
 }
@@ -49,13 +79,26 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
     match command {
         Command::Check(args) => check(args, session),
         Command::Show(args) => show(args, session),
+        Command::Get(args) => values::get(args, session),
+        Command::Set(args) => values::set(args, session),
+        Command::Validate(args) => {
+            let file = settings::file(args.file.as_deref(), session)?;
+            match file {
+                Some((path, text)) => checked(&path, text, session),
+                None => Err(settings::missing()),
+            }
+        }
+        Command::Diff(args) => diff::run(args, session),
+        Command::Render(args) => render::run(args, session),
     }
 }
 
 fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
-    let text = settings::read(&args.file)?;
-    let file = Some((args.file.clone(), text));
-    let loaded = config::load(&config::Sources { file, ..config::Sources::default() })?;
+    checked(&args.file, settings::read(&args.file)?, session)
+}
+
+fn checked(path: &Path, text: String, session: &mut Session) -> Result<(), Error> {
+    let loaded = problems(path, text)?;
     for warning in &loaded.warnings {
         session.note(&format!("warning: {warning}"));
     }
@@ -63,7 +106,23 @@ fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
     if let Err(exposed) = loaded.settings.check_exposure(false) {
         session.note(&format!("warning: {exposed}"));
     }
-    session.print(&format!("{}: ok", args.file.display()))
+    session.print(&format!("{}: ok", path.display()))
+}
+
+/// Everything that is wrong with a file: the server's settings, and the section `stack`.
+fn problems(path: &Path, text: String) -> Result<config::Loaded, Error> {
+    let file = Some((path.to_owned(), text));
+    let section = stack::load(&stack::Sources { file: file.clone(), ..stack::Sources::default() });
+    let loaded = config::load(&config::Sources { file, ..config::Sources::default() });
+    match (loaded, section) {
+        (Ok(it), Ok(_)) => Ok(it),
+        (Ok(_), Err(it)) | (Err(it), Ok(_)) => Err(it.into()),
+        (Err(mut it), Err(section)) => {
+            // A file that is no YAML is told once.
+            it.problems.extend(section.problems.into_iter().filter(|it| it.contains("stack.")));
+            Err(it.into())
+        }
+    }
 }
 
 fn show(args: &Show, session: &mut Session) -> Result<(), Error> {
@@ -74,7 +133,34 @@ fn show(args: &Show, session: &mut Session) -> Result<(), Error> {
     for warning in &loaded.warnings {
         session.note(&format!("warning: {warning}"));
     }
-    session.print(config::show(&loaded, args.origin).trim_end())
+    session.print(config::show(&loaded, args.origin).trim_end())?;
+    let chosen = args.environment.clone();
+    let section = stack::load(&stack::Sources {
+        file: args.settings.file(session)?,
+        environment: session.environment().clone(),
+        chosen,
+        flags: Vec::new(),
+    })?;
+    session.print(section_text(&section, args.origin).trim_end())
+}
+
+/// The section `stack` as YAML that could be in the file.
+fn section_text(loaded: &stack::Loaded, origins: bool) -> String {
+    let mut text = format!("stack:\n  environment: {}\n", loaded.environment);
+    let mut above: Vec<&str> = Vec::new();
+    for key in stack::KEYS {
+        let parts: Vec<_> = key.name.split('.').collect();
+        let same = above.iter().zip(&parts).take_while(|(a, b)| a == b).count();
+        let (last, sections) = parts.split_last().unwrap_or((&"", &[]));
+        for (depth, name) in sections.iter().enumerate().skip(same) {
+            text.push_str(&format!("{}{name}:\n", "  ".repeat(depth + 1)));
+        }
+        let line = format!("{}{last}: {}", "  ".repeat(parts.len()), key.show(&loaded.profile));
+        let origin = if origins { format!(" # {}", loaded.origin(key)) } else { String::new() };
+        text.push_str(&if origins { format!("{line:40}{origin}\n") } else { format!("{line}\n") });
+        above = sections.to_vec();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ pub enum Error {
     /// The arguments make no sense.
     #[error("{0}")]
     Usage(String),
+    /// What was asked about does not run.
+    #[error("{0}")]
+    NotRunning(String),
     /// The configuration is bad.
     #[error(transparent)]
     Config(#[from] config::Invalid),
@@ -49,6 +52,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
         "it ran, and the answer is no: findings in rules, a failing test, an event that was refused",
     ),
     (2, "the command line is wrong"),
+    (3, "the stack does not run"),
     (64, "the configuration is bad"),
     (65, "a file or the standard input cannot be read as what it should be"),
     (69, "the server cannot be reached, or takes nothing now"),
@@ -66,6 +70,7 @@ impl Error {
             Self::Closed => 0,
             Self::Refused(_) => 1,
             Self::Usage(_) => 2,
+            Self::NotRunning(_) => 3,
             Self::Config(_) | Self::Exposed(_) => 64,
             Self::Input(_) => 65,
             Self::Unavailable(_) => 69,
@@ -74,6 +79,22 @@ impl Error {
             Self::Output(_) => 74,
             Self::Denied(_) => 77,
         }
+    }
+
+    /// The error of another `observatory` that ended with `code` and told the reason itself.
+    pub(super) fn of_code(code: i32) -> Result<(), Self> {
+        Err(match code {
+            0 => return Ok(()),
+            2 => Self::Usage(String::new()),
+            3 => Self::NotRunning(String::new()),
+            64 => Self::Config(config::Invalid { problems: Vec::new() }),
+            65 => Self::Input(String::new()),
+            69 => Self::Unavailable(String::new()),
+            71 => Self::System(String::new()),
+            73 => Self::Data(String::new()),
+            77 => Self::Denied(String::new()),
+            _ => Self::Refused(String::new()),
+        })
     }
 
     /// What to tell the person; nothing if it was said already or there is nobody to tell.
@@ -104,6 +125,7 @@ mod tests {
             (Error::Closed, 0),
             (Error::Refused(text()), 1),
             (Error::Usage(text()), 2),
+            (Error::NotRunning(text()), 3),
             (Error::Config(config::Invalid { problems: Vec::new() }), 64),
             (Error::Exposed(exposed), 64),
             (Error::Input(text()), 65),

@@ -2,6 +2,7 @@
 
 mod file;
 mod openmetrics;
+mod prometheus_rules;
 
 use super::client::{self, Client, Request};
 use super::filter;
@@ -18,6 +19,8 @@ pub(super) enum Command {
     Events(Args),
     /// Write metrics as they would have been scraped
     Openmetrics(openmetrics::Args),
+    /// Write the alert rules as those of Prometheus
+    PrometheusRules(prometheus_rules::Args),
 }
 
 /// Write events into a file.
@@ -69,6 +72,7 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
     let args = match command {
         Command::Events(it) => it,
         Command::Openmetrics(it) => return openmetrics::run(it, session),
+        Command::PrometheusRules(it) => return prometheus_rules::run(it, session),
     };
     let path = filter::with_query("/api/v1/events/export", &args.parameters()?);
     let client = Client::new(&args.server, session)?;

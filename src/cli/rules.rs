@@ -1,5 +1,6 @@
 //! `observatory rules`.
 
+mod alerts;
 mod replay;
 
 use super::{Error, Session};
@@ -40,16 +41,20 @@ pub(super) struct Check {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each entry of `tests:` in the file sends its events and compares the series. Exit code 1 if one fails.
+Each entry of `tests:` in the file sends its events and compares the series. Of a file with `alerts.rules` or `alerts.tests`, such as observatory.yml, each entry of `alerts.tests` says what happens when, and which alerts there are then. Exit code 1 if one fails.
 
-Example:
-  observatory rules test rules.yml")]
+Examples:
+  observatory rules test rules.yml
+  observatory rules test observatory.yml")]
 pub(super) struct Test {
     /// Rule file [default: the built-in rules]
     file: Option<PathBuf>,
-    /// Print the page that each test ends with
+    /// Print the page that each test of metrics ends with
     #[arg(long)]
     page: bool,
+    /// Metric rules that tests of alert rules count by [default: `rules.file` of the file, or the built-in rules]
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,8 +91,8 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Error>
 fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
     if let Some(path) = &args.file {
         let text = read(path)?;
-        if alerting::has_rules(&text) {
-            return check_alerts(&text, &name(Some(path)), session);
+        if alerts::is_configuration(&text) {
+            return alerts::check(&text, &name(Some(path)), session);
         }
     }
     let rules = load(args.file.as_deref(), session)?;
@@ -103,44 +108,35 @@ fn check(args: &Check, session: &mut Session) -> Result<(), Error> {
     ))
 }
 
-/// Checks `alerts.rules` of a configuration file.
-fn check_alerts(text: &str, name: &str, session: &mut Session) -> Result<(), Error> {
-    match alerting::parse_rules(text) {
-        Ok(rules) => session.print(&format!("{name}: {} alert rules: ok", rules.len())),
-        Err(findings) => {
-            for (at, message) in &findings {
-                let place = at.map(|it| it.position(text));
-                let place = place.map(|it| format!("{}:{}: ", it.line, it.column));
-                session.print(&format!("{name}:{}error: {message}", place.unwrap_or_default()))?;
-            }
-            let (errors, plural) = (findings.len(), if findings.len() == 1 { "" } else { "s" });
-            Err(Error::Refused(format!("{name} has {errors} error{plural}")))
-        }
-    }
-}
-
 fn test(args: &Test, session: &mut Session) -> Result<(), Error> {
-    let rules = Arc::new(load(args.file.as_deref(), session)?);
-    let name = name(args.file.as_deref());
-    let outcomes = trial::run(&rules);
-    let mut failed = 0;
-    for outcome in &outcomes {
-        if outcome.failures.is_empty() {
-            session.print(&format!("ok    {}", outcome.name))?;
-        } else {
-            failed += 1;
-            session.print(&format!("FAIL  {}", outcome.name))?;
-        }
-        for failure in &outcome.failures {
-            session.print(&format!("      {failure}"))?;
-        }
-        if args.page {
-            session.print(&outcome.page)?;
+    let (path, name) = (args.file.as_deref(), name(args.file.as_deref()));
+    let of_alerts = match path {
+        Some(it) => alerts::of_file(it, session)?,
+        None => Some(alerting::shipped_file()),
+    };
+    let (mut passed, mut failed) = (0, 0);
+    if path.is_none() || of_alerts.is_none() {
+        for outcome in trial::run(&Arc::new(load(path, session)?)) {
+            failed += usize::from(!outcome.failures.is_empty());
+            passed += usize::from(outcome.failures.is_empty());
+            print_outcome(&outcome.name, &outcome.failures, session)?;
+            if args.page {
+                session.print(&outcome.page)?;
+            }
         }
     }
-    let passed = outcomes.len() - failed;
+    if let Some(file) = &of_alerts {
+        let (good, bad) = alerts::test((file, path), args.metrics.as_deref(), session)?;
+        (passed, failed) = (passed + good, failed + bad);
+    }
     session.print(&format!("{name}: {passed} passed, {failed} failed"))?;
     if failed > 0 { Err(Error::Refused(String::new())) } else { Ok(()) }
+}
+
+fn print_outcome(name: &str, failures: &[String], session: &mut Session) -> Result<(), Error> {
+    let word = if failures.is_empty() { "ok   " } else { "FAIL " };
+    session.print(&format!("{word} {name}"))?;
+    failures.iter().try_for_each(|it| session.print(&format!("      {it}")))
 }
 
 fn explain(args: &Explain, session: &mut Session) -> Result<(), Error> {
@@ -262,7 +258,7 @@ tests:
     fn alert_rules_are_checked_too() {
         let good = "alerts:\n  rules:\n    - {name: High CPU, metric_name: cpu, threshold: 80}\n";
         let (code, out, err) = rules(&["check"], good, "");
-        assert_eq!((code, out.as_str()), (0, "r.yml: 1 alert rules: ok\n"), "{err}");
+        assert_eq!((code, out.as_str()), (0, "r.yml: 1 alert rules, 0 tests: ok\n"), "{err}");
         let (code, out, err) = rules(&["check"], &good.replace("threshold", "treshold"), "");
         assert_eq!(code, 1);
         assert!(
@@ -272,6 +268,52 @@ tests:
             "{out}"
         );
         assert_eq!(err, "observatory: r.yml has 1 error\n");
+    }
+
+    #[test]
+    fn a_configuration_without_alert_rules_is_no_file_of_metric_rules() {
+        let (code, out, err) = rules(&["check"], "log: {level: info}\n", "");
+        assert!(code == 0 && out.contains("0 alert rules, 0 tests: ok"), "{out}{err}");
+        let (code, out, err) = rules(&["check"], "metrcs: {}\n", "");
+        assert!(
+            code != 0 && (out + &err).contains("unknown key `metrcs`"),
+            "a slip of a rule file"
+        );
+    }
+
+    #[test]
+    fn alert_rules_are_tested_too() {
+        let good = "alerts:\n  rules:\n    - {name: Many, kind: threshold, metric_name: builds_total, threshold: 1}\n  tests:\n    - name: two builds are many\n      events: [{type: build, repeat: 2}]\n      expect: [{at: 5s, rule: many, firing: 1}]\n";
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (file, metrics) = (write("a.yml", good), write("m.yml", RULES));
+        let (code, out, err) =
+            observatory(&["rules", "test", &file, "--metrics", &metrics], &[], "");
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(out.starts_with("ok    two builds are many\n"), "{out}");
+        // The file may name its metric rules itself.
+        let named = write("b.yml", &format!("rules: {{file: m.yml}}\n{good}"));
+        assert_eq!(observatory(&["rules", "test", &named], &[], "").0, 0);
+        let (code, out, _) = observatory(&["rules", "test", &file], &[], "");
+        assert_eq!(code, 1);
+        assert!(
+            out.contains(
+                "FAIL  two builds are many\n      at 5s of many: expected firing: 1; got none"
+            ),
+            "{out}"
+        );
+        for verb in [["check", "rules"], ["rules", "check"]] {
+            let (code, out, _) = observatory(&[verb[0], verb[1], &file], &[], "");
+            assert!(code == 0 && out.ends_with("a.yml: 1 alert rules, 1 tests: ok\n"), "{out}");
+        }
+        let wrong = write("c.yml", &good.replace("rule: many", "rule: few"));
+        let (code, out, _) = observatory(&["check", "rules", &wrong], &[], "");
+        assert_eq!(code, 1);
+        assert!(out.contains("c.yml:5:7: error: expect: there is no alert rule \"few\""), "{out}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The file that is read if none is named.
-const DEFAULT_FILE: &str = "observatory.yml";
+pub(super) const DEFAULT_FILE: &str = "observatory.yml";
 
 /// Where settings come from.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -64,16 +64,7 @@ impl Args {
 
     /// Reads the settings, and tells of what is odd about them.
     pub(super) fn load(&self, session: &mut Session) -> Result<config::Loaded, Error> {
-        let named = self.config.clone();
-        let named = named.or_else(|| session.variable("OBSERVATORY_CONFIG").map(PathBuf::from));
-        let file = match named {
-            Some(path) => Some((path.clone(), read(&path)?)),
-            None => match fs::read_to_string(DEFAULT_FILE) {
-                Ok(text) => Some((PathBuf::from(DEFAULT_FILE), text)),
-                Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-                Err(err) => return Err(unreadable(Path::new(DEFAULT_FILE), &err)),
-            },
-        };
+        let file = file(self.config.as_deref(), session)?;
         let environment = session.environment().clone();
         let mapped = self.gateway.map()?;
         let sources = config::Sources { file, environment, flags: self.flags(&mapped) };
@@ -89,6 +80,11 @@ impl Args {
         }
         loaded.warnings.extend(mapped.warnings);
         Ok(loaded)
+    }
+
+    /// The configuration file.
+    pub(super) fn file(&self, session: &Session) -> Result<Option<(PathBuf, String)>, Error> {
+        file(self.config.as_deref(), session)
     }
 
     fn flags(&self, mapped: &gateway_flags::Mapped) -> Vec<(&'static str, Vec<String>)> {
@@ -114,6 +110,29 @@ impl Args {
         );
         flags
     }
+}
+
+/// The configuration file: `named`, that of the environment, or the one in the working directory, if there is one.
+pub(super) fn file(
+    named: Option<&Path>,
+    session: &Session,
+) -> Result<Option<(PathBuf, String)>, Error> {
+    let variable = session.variable("OBSERVATORY_CONFIG").map(Path::new);
+    match named.or(variable) {
+        Some(path) => Ok(Some((path.to_owned(), read(path)?))),
+        None => match fs::read_to_string(DEFAULT_FILE) {
+            Ok(text) => Ok(Some((PathBuf::from(DEFAULT_FILE), text))),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(unreadable(Path::new(DEFAULT_FILE), &err)),
+        },
+    }
+}
+
+/// There is no configuration file, and there has to be one.
+pub(super) fn missing() -> Error {
+    let problem =
+        format!("there is no {DEFAULT_FILE} here; name a file with --config or OBSERVATORY_CONFIG");
+    Error::Config(config::Invalid { problems: vec![problem] })
 }
 
 /// The text of the configuration file `path`.

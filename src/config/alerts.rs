@@ -15,6 +15,8 @@ pub struct Alerts {
     pub shipped: bool,
     /// Further rules.
     pub rules: AlertRules,
+    /// Tests of the rules, for `observatory rules test`. A server does not look at them.
+    pub tests: AlertTests,
     /// How long the history is kept.
     pub retention: Age,
     /// How long an alert that somebody else sent fires when it is not sent again.
@@ -24,6 +26,10 @@ pub struct Alerts {
 /// Alert rules, each of which compiles.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AlertRules(pub Vec<Rule>);
+
+/// Tests of alert rules, as JSON. Whoever runs them reads them from the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AlertTests(Vec<Json>);
 
 impl Alerts {
     pub(super) fn config(&self) -> alerting::Config {
@@ -42,6 +48,7 @@ impl Default for Alerts {
         Self {
             shipped: default.shipped,
             rules: AlertRules::default(),
+            tests: AlertTests::default(),
             retention: Age(default.retention),
             resolve_timeout: default.resolve_timeout,
         }
@@ -87,6 +94,27 @@ impl Value for AlertRules {
     fn show(&self) -> String {
         // A rule is always JSON, and JSON is YAML.
         serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+impl Value for AlertTests {
+    fn read(node: &Node, _: &Context<'_>) -> Result<Self, Vec<Fault>> {
+        let wrong = || node.fault("expected a list of tests, as `docs/alerts.md` describes them");
+        match &node.kind {
+            Kind::List(nodes) => Ok(Self(nodes.iter().map(json).collect())),
+            // A variable has the list as text.
+            Kind::Scalar(text) if node.at.is_none() => {
+                match Node::parse(text).map(|it| json(&it)) {
+                    Ok(Json::Array(it)) => Ok(Self(it)),
+                    _ => Err(wrong()),
+                }
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    fn show(&self) -> String {
+        Json::from(self.0.clone()).to_string()
     }
 }
 
@@ -143,6 +171,18 @@ mod tests {
             ("high-cpu", Some(80.0), false)
         );
         assert_eq!(read(&rules.show()).unwrap(), rules);
+    }
+
+    #[test]
+    fn numbers_inside_lists_are_numbers() {
+        let rules = read(
+            "[{name: B, kind: burn_rate, numerator: e, denominator: r, objective: 0.99, windows: [{long: 1h, short: 5m, factor: 14.4}]}]",
+        );
+        assert!((rules.unwrap().0[0].windows[0].factor - 14.4).abs() < 1e-9);
+        let wrong = read(
+            "[{name: B, kind: burn_rate, numerator: e, denominator: r, objective: 0.99, windows: [{long: 1h, short: 5m, factor: much}]}]",
+        );
+        assert!(wrong.unwrap_err().contains("windows: \"much\" is no number such as 80"));
     }
 
     #[test]

@@ -198,6 +198,11 @@ pub const KEYS: &[Key] = &[
         "The least time between two messages of a group, whose notifications meanwhile become one; at most 1h."
     ),
     key!(
+        notify.resend_interval,
+        None,
+        "How often Alertmanagers are sent what fires; it is over there after four of them without. 1s to 10m."
+    ),
+    key!(
         notify.give_up_after,
         None,
         "How long a notification is tried before it is given up; it can be tried again by hand."
@@ -334,6 +339,11 @@ pub const KEYS: &[Key] = &[
         alerts.rules,
         None,
         "Further alert rules, as `docs/alerts.md` describes them. One with the `id` of a shipped rule takes its place."
+    ),
+    key!(
+        alerts.tests,
+        None,
+        "Tests of the alert rules, for `observatory rules test`, as `docs/alerts.md` describes them. A server does not look at them."
     ),
     key!(
         alerts.retention,

@@ -139,7 +139,9 @@ impl Loader {
             } else {
                 format!("{prefix}.{}", entry.name)
             };
-            if let Some(key) = Key::find(&full) {
+            if full == "stack" {
+                // Not of the server: `stack` reads it, and tells what is wrong with it.
+            } else if let Some(key) = Key::find(&full) {
                 self.file_value(file, key, value, entry.at.position(file.text).line);
             } else if KEYS.iter().any(|it| is_below(it.name, &full)) {
                 self.section(file, &full, value);
@@ -175,7 +177,10 @@ impl Loader {
                 for fault in self.apply(key, &Node::text(value), &context, origin) {
                     self.problems.push(format!("{name}: {}", fault.message));
                 }
-            } else if name.starts_with("OBSERVATORY_") && !others.contains(name.as_str()) {
+            } else if name.starts_with("OBSERVATORY_")
+                && !name.starts_with("OBSERVATORY_STACK_")
+                && !others.contains(name.as_str())
+            {
                 let names = known.keys().map(AsRef::as_ref).chain(others.iter().copied());
                 let hint = suggest(name, names);
                 self.warnings.push(format!("unknown environment variable {name}{hint}"));

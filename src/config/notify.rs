@@ -18,6 +18,8 @@ pub struct Notify {
     pub group_wait: Duration,
     /// The least time between two messages of a group.
     pub group_interval: Duration,
+    /// How often Alertmanagers are sent what fires.
+    pub resend_interval: Duration,
     /// How long a notification is tried.
     pub give_up_after: Duration,
     /// How long the log of deliveries is kept.
@@ -66,6 +68,7 @@ impl Default for Notify {
             timeout,
             group_wait,
             group_interval,
+            resend_interval,
             give_up_after,
             log_retention,
             max_pending,
@@ -76,6 +79,7 @@ impl Default for Notify {
             timeout,
             group_wait,
             group_interval,
+            resend_interval,
             give_up_after,
             log_retention,
             max_pending,
@@ -102,6 +106,7 @@ impl Notify {
             timeout: self.timeout,
             group_wait: self.group_wait,
             group_interval: self.group_interval,
+            resend_interval: self.resend_interval,
             give_up_after: self.give_up_after,
             log_retention: self.log_retention,
             max_pending: self.max_pending,
@@ -131,6 +136,9 @@ impl Notify {
         }
         if self.group_wait.max(self.group_interval) > Duration::from_hours(1) {
             res.push("notify.group_interval and notify.group_wait: expected at most 1h".to_owned());
+        }
+        if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&self.resend_interval) {
+            res.push("notify.resend_interval: expected 1s to 10m".to_owned());
         }
         res
     }
@@ -247,6 +255,15 @@ mod tests {
         assert_eq!(tls(&[]), SmtpTls::StartTls);
         assert_eq!(tls(&[("SMTP_TLS", "true"), ("SMTP_PORT", "2525")]), SmtpTls::StartTls);
         assert_eq!(tls(&[("SMTP_TLS", "false")]), SmtpTls::None);
+    }
+
+    #[test]
+    fn alerts_are_sent_again_neither_all_the_time_nor_never() {
+        let read = |value| read(&[("OBSERVATORY_NOTIFY_RESEND_INTERVAL", value)]);
+        assert_eq!(read("1s").unwrap().resend_interval, Duration::from_secs(1));
+        for wrong in ["0s", "500ms", "11m"] {
+            assert_eq!(read(wrong).unwrap_err(), ["notify.resend_interval: expected 1s to 10m"]);
+        }
     }
 
     #[test]

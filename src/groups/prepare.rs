@@ -58,6 +58,25 @@ pub struct Push {
     pub(super) errors: Vec<String>,
 }
 
+impl Push {
+    /// The labels that name its group, sorted.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        super::group::labels_of(&self.key)
+    }
+
+    /// How many series it brings.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether it removes its group.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.op == Op::Delete
+    }
+}
+
 /// A family of a push.
 #[derive(Debug)]
 pub(super) struct NewPart {

@@ -6,11 +6,12 @@ use super::endpoint::Call;
 use super::error::ApiError;
 use super::params;
 use super::reply;
-use crate::alerting::{EvaluationOf, Origin, PreviewError, RuleView, Transition};
+use crate::alerting::{Cut, EvaluationOf, Origin, PreviewError, RuleView, Transition};
 use crate::alerts::{Alert, Change, Rule};
 use crate::event::Time;
+use crate::notify::Outbox;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
@@ -61,7 +62,11 @@ struct Previewed<'a> {
     events: u64,
     transitions: Vec<Happened<'a>>,
     firings: usize,
+    /// Whether it ended early, and why: `transitions` (there are more than it lists) or `time` (it took too long).
     truncated: bool,
+    truncated_by: Option<&'static str>,
+    /// Up to when it looked.
+    covered_until: Time,
 }
 
 #[derive(Serialize)]
@@ -74,7 +79,7 @@ struct Happened<'a> {
 }
 
 /// A rule with what is known about it.
-fn shown(view: &RuleView) -> Value {
+fn shown(view: &RuleView, outbox: &Outbox) -> Value {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(&view.rule) else {
         return Value::Object(Map::new());
     };
@@ -88,12 +93,19 @@ fn shown(view: &RuleView) -> Value {
     fields.insert("updated_at".to_owned(), Value::from(view.updated.to_string()));
     fields.insert("origin".to_owned(), Value::from(origin));
     fields.insert("firing".to_owned(), Value::from(view.alerts.iter().filter(firing).count()));
+    let missing = view.rule.channels().filter(|it| outbox.find_channel(it).is_none());
+    let missing: std::collections::BTreeSet<_> = missing.map(String::as_str).collect();
+    if !missing.is_empty() {
+        // Nobody is told over these.
+        fields.insert("missing_channels".to_owned(), missing.into_iter().collect());
+    }
     Value::Object(fields)
 }
 
 /// `GET /api/v1/monitoring/alert-rules`.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
-    let rules: Vec<_> = call.state.alerting.rules().iter().map(shown).collect();
+    let rules: Vec<_> =
+        call.state.alerting.rules().iter().map(|it| shown(it, &call.state.outbox)).collect();
     let total = rules.len();
     Ok(reply::json(StatusCode::OK, &List { rules, total }))
 }
@@ -101,7 +113,7 @@ pub(super) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
 /// `GET /api/v1/monitoring/alert-rules/{id}`.
 pub(super) async fn get(call: Call) -> Result<Response<Body>, ApiError> {
     let view = call.state.alerting.rule(&call.last_segment())?;
-    Ok(reply::json(StatusCode::OK, &shown(&view)))
+    Ok(reply::json(StatusCode::OK, &shown(&view, &call.state.outbox)))
 }
 
 /// `POST /api/v1/monitoring/alert-rules`.
@@ -115,7 +127,7 @@ pub(super) async fn create(mut call: Call) -> Result<Response<Body>, ApiError> {
         by = call.by(),
         "an alert rule was made"
     );
-    Ok(reply::json(StatusCode::CREATED, &shown(&view)))
+    Ok(reply::json(StatusCode::CREATED, &shown(&view, &call.state.outbox)))
 }
 
 /// `PUT` and `PATCH /api/v1/monitoring/alert-rules/{id}`: the fields that are there are changed.
@@ -123,7 +135,7 @@ pub(super) async fn update(mut call: Call) -> Result<Response<Body>, ApiError> {
     let mut changes = read(&mut call).await?;
     // What an answer carries besides the rule itself comes back with it.
     if let Value::Object(fields) = &mut changes {
-        for name in ["id", "origin", "firing", "created_at", "updated_at"] {
+        for name in ["id", "origin", "firing", "created_at", "updated_at", "missing_channels"] {
             fields.remove(name);
         }
     }
@@ -136,7 +148,7 @@ pub(super) async fn update(mut call: Call) -> Result<Response<Body>, ApiError> {
         by = call.by(),
         "an alert rule was changed"
     );
-    Ok(reply::json(StatusCode::OK, &shown(&view)))
+    Ok(reply::json(StatusCode::OK, &shown(&view, &call.state.outbox)))
 }
 
 /// `DELETE /api/v1/monitoring/alert-rules/{id}`.
@@ -207,6 +219,8 @@ pub(super) async fn preview(mut call: Call) -> Result<Response<Body>, ApiError> 
             PreviewError::NoPast(reason) => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "no_past", reason)
             }
+            PreviewError::Busy => ApiError::unavailable("busy", error)
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
             PreviewError::Alerting(error) => error.into(),
         })?;
         let transitions: Vec<_> = it.transitions.iter().map(happened).collect();
@@ -217,7 +231,9 @@ pub(super) async fn preview(mut call: Call) -> Result<Response<Body>, ApiError> 
             events: it.events,
             transitions,
             firings,
-            truncated: it.truncated,
+            truncated: it.cut.is_some(),
+            truncated_by: it.cut.map(Cut::as_str),
+            covered_until: it.covered_until,
         };
         Ok(reply::json(StatusCode::OK, &previewed))
     })

@@ -31,6 +31,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// The most alerts of one request; Prometheus sends 256.
 const MAX_ALERTS: usize = 10_000;
+/// Labels of one alert, and bytes of its labels and annotations.
+const MAX_LABELS: usize = 128;
+const MAX_ALERT_BYTES: usize = 64 << 10;
 /// What everybody who is told is called.
 const RECEIVER: &str = "observatory";
 /// What Alertmanager's clients read as the configuration.
@@ -283,6 +286,15 @@ fn external(at: usize, it: Postable) -> Result<ExternalAlert, ApiError> {
     let labels: BTreeMap<_, _> = it.labels.into_iter().filter(|it| !it.1.is_empty()).collect();
     if labels.is_empty() {
         return Err(wrong("has no label that is not empty; give at least alertname".to_owned()));
+    }
+    let texts = labels.iter().chain(&it.annotations);
+    let bytes: usize = texts.map(|(name, it)| name.len() + it.len()).sum();
+    if labels.len() > MAX_LABELS || bytes + it.generator_url.len() > MAX_ALERT_BYTES {
+        let reason = format!(
+            "has {} labels and {bytes} bytes, and may have {MAX_LABELS} and {MAX_ALERT_BYTES}",
+            labels.len()
+        );
+        return Err(wrong(reason));
     }
     if let Some(name) = labels.keys().find(|it| !labels::is_label_name(it)) {
         return Err(wrong(format!("has a label {name:?}, which is no name of a label")));

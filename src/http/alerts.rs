@@ -1,22 +1,25 @@
 //! `/api/v1/monitoring/alerts`: what fires, what fired, and what people do about it.
 
+mod asked;
+
+pub(super) use asked::Asked;
+
 use super::body;
 use super::endpoint::Call;
 use super::error::ApiError;
-use super::params;
-use super::query;
 use super::reply;
 use crate::alerting::Entry;
 use crate::alerts::{Alert, Change, Severity, Silence, Status};
 use crate::event::Time;
+use asked::Cursor;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
+/// Entries of the history that are looked at to count what is over.
+const MAX_COUNTED: usize = 100_000;
 
 /// An alert as it is answered: its own members, and those that clients of agent meshes know.
 #[derive(Serialize)]
@@ -24,6 +27,8 @@ pub(super) struct View<'a> {
     id: &'a str,
     rule_id: &'a str,
     rule_name: &'a str,
+    /// The rule's name once more, as older sockets call it.
+    name: &'a str,
     fingerprint: &'a str,
     severity: Severity,
     /// `pending`, `active`, `acknowledged`, `silenced` or `resolved`.
@@ -37,6 +42,7 @@ pub(super) struct View<'a> {
     timestamp: Time,
     starts_at: Time,
     resolved_at: Option<Time>,
+    resolved: bool,
     acknowledged: Option<&'a crate::alerts::Acknowledgement>,
     silenced_by: &'a [String],
 }
@@ -44,7 +50,11 @@ pub(super) struct View<'a> {
 #[derive(Serialize)]
 struct List<'a> {
     alerts: Vec<View<'a>>,
+    /// All that are asked for, on this page or another.
     total: usize,
+    /// Whether there are so many that they were not counted to the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    total_is_at_least: bool,
     next_cursor: Option<String>,
 }
 
@@ -88,6 +98,7 @@ impl<'a> From<&'a Alert> for View<'a> {
             id: &it.id,
             rule_id: &it.rule_id,
             rule_name: &it.rule_name,
+            name: &it.rule_name,
             fingerprint: &it.fingerprint,
             severity: it.severity,
             status: status_of(it),
@@ -104,6 +115,7 @@ impl<'a> From<&'a Alert> for View<'a> {
             timestamp: it.starts_at,
             starts_at: it.starts_at,
             resolved_at: it.ends_at,
+            resolved: it.status == Status::Resolved,
             acknowledged: it.acknowledged.as_ref(),
             silenced_by: &it.silenced_by,
         }
@@ -121,126 +133,35 @@ fn status_of(it: &Alert) -> &'static str {
     }
 }
 
-/// What is asked for.
-#[derive(Default)]
-struct Asked {
-    severities: Vec<String>,
-    statuses: Vec<String>,
-    rule: Option<String>,
-    labels: Vec<(String, String)>,
-    since: Option<Time>,
-    limit: usize,
-    cursor: Option<Vec<u8>>,
-}
-
-impl Asked {
-    fn read(call: &Call) -> Result<Self, ApiError> {
-        let now = call.state.pipeline.now();
-        let mut res = Self { limit: DEFAULT_LIMIT, ..Self::default() };
-        for (name, value) in params::params(&call.uri) {
-            match name.as_ref() {
-                "severity" => {
-                    res.severities = one_of(&name, &value, &["critical", "high", "medium", "low"])?
-                }
-                "status" => {
-                    let known = [
-                        "active",
-                        "firing",
-                        "pending",
-                        "acknowledged",
-                        "silenced",
-                        "resolved",
-                        "all",
-                    ];
-                    res.statuses = one_of(&name, &value, &known)?;
-                }
-                "rule" => res.rule = Some(value.into_owned()),
-                "label" => {
-                    let (label, value) = value.split_once('=').ok_or_else(|| {
-                        ApiError::parameter(
-                            "label",
-                            "must be a name and a value, such as label=project=web",
-                        )
-                    })?;
-                    res.labels.push((label.to_owned(), value.to_owned()));
-                }
-                "since" => res.since = Some(params::time(&name, &value, now)?),
-                "limit" => res.limit = query::limit_of(&value, MAX_LIMIT)?,
-                "cursor" => res.cursor = Some(read_cursor(&value)?),
-                _ => {
-                    let reason = "is not a parameter here: there are severity, status, rule, label, since, limit and cursor";
-                    return Err(ApiError::parameter(&name, reason));
-                }
-            }
-        }
-        Ok(res)
-    }
-
-    fn wants(&self, it: &Alert) -> bool {
-        let status = status_of(it);
-        let is = |asked: &String| match asked.as_str() {
-            "all" => true,
-            "firing" => it.status == Status::Firing,
-            other => other == status,
-        };
-        let label = |(name, value): &(String, String)| {
-            it.labels.get(name).map_or("", String::as_str) == value
-        };
-        (self.severities.is_empty()
-            || self.severities.iter().any(|name| name == it.severity.as_str()))
-            && (self.statuses.is_empty() || self.statuses.iter().any(is))
-            && self.rule.as_ref().is_none_or(|rule| *rule == it.rule_id || *rule == it.rule_name)
-            && self.labels.iter().all(label)
-            && self.since.is_none_or(|since| it.starts_at >= since)
-    }
-
-    /// Whether the history has some of it.
-    fn is_past(&self) -> bool {
-        self.statuses.iter().any(|it| it == "resolved" || it == "all")
-    }
-}
-
-fn one_of(name: &str, value: &str, known: &[&str]) -> Result<Vec<String>, ApiError> {
-    let names: Vec<_> = value.split(',').map(|it| it.trim().to_lowercase()).collect();
-    match names.iter().find(|it| !known.contains(&it.as_str())) {
-        Some(_) => Err(ApiError::parameter(name, format!("must be of {}", known.join(", ")))),
-        None => Ok(names),
-    }
-}
-
-fn read_cursor(text: &str) -> Result<Vec<u8>, ApiError> {
-    let hex = |at: usize| text.get(at..at + 2).and_then(|it| u8::from_str_radix(it, 16).ok());
-    let bytes: Option<Vec<_>> = (0..text.len()).step_by(2).map(hex).collect();
-    bytes.ok_or_else(|| ApiError::parameter("cursor", "is none of ours: begin again without it"))
-}
-
-fn write_cursor(key: &[u8]) -> String {
-    key.iter().map(|it| format!("{it:02x}")).collect()
-}
-
 /// `GET /api/v1/monitoring/alerts`.
 pub(super) async fn list(call: Call) -> Result<Response<Body>, ApiError> {
     let asked = Asked::read(&call)?;
     let (alerting, now) = (call.state.alerting.clone(), call.state.pipeline.now());
     blocking(move || {
-        let mut alerts = Vec::new();
-        // A page after the first has only what is over.
-        if asked.cursor.is_none() {
-            alerts.extend(alerting.alerts(now).into_iter().filter(|it| asked.wants(it)));
-        }
-        let mut next = None;
-        if asked.is_past() && alerts.len() < asked.limit {
-            let resolved =
-                |it: &Entry| it.change == Some(Change::Resolved) && asked.wants(&it.alert);
+        let mut alerts = alerting.alerts(now);
+        alerts.retain(|it| asked.wants(it));
+        let resolved = |it: &Entry| it.change == Some(Change::Resolved) && asked.wants(&it.alert);
+        let (past, whole) =
+            if asked.is_past() { alerting.count(MAX_COUNTED, resolved)? } else { (0, true) };
+        let total = alerts.len() + past;
+        alerts.retain(|it| asked.is_behind(it));
+        // A page that is full of what fires goes on with the rest of it, and then with what is over.
+        let full = alerts.len() > asked.limit || (alerts.len() == asked.limit && asked.is_past());
+        alerts.truncate(asked.limit);
+        let mut next = alerts.last().filter(|_| full).map(Cursor::behind);
+        if asked.is_past() && !full {
             let limit = asked.limit - alerts.len();
-            let (past, cursor) = alerting.history(asked.cursor.as_deref(), limit, resolved)?;
+            let (past, more) = alerting.history(asked.past(), limit, resolved)?;
             alerts.extend(past.into_iter().map(|it| it.alert));
-            next = cursor.map(|it| write_cursor(&it));
+            next = more.map(Cursor::Past);
         }
-        let total = alerts.len();
-        alerts.truncate(asked.limit.max(1));
-        let alerts = alerts.iter().map(View::from).collect();
-        Ok(reply::json(StatusCode::OK, &List { alerts, total, next_cursor: next }))
+        let list = List {
+            alerts: alerts.iter().map(View::from).collect(),
+            total,
+            total_is_at_least: !whole,
+            next_cursor: next.map(|it| it.to_string()),
+        };
+        Ok(reply::json(StatusCode::OK, &list))
     })
     .await
 }
@@ -251,8 +172,8 @@ pub(super) async fn history(call: Call) -> Result<Response<Body>, ApiError> {
     let alerting = call.state.alerting.clone();
     blocking(move || {
         let wanted = |it: &Entry| asked.wants(&it.alert);
-        let (entries, next) = alerting.history(asked.cursor.as_deref(), asked.limit, wanted)?;
-        let next_cursor = next.map(|it| write_cursor(&it));
+        let (entries, next) = alerting.history(asked.past(), asked.limit, wanted)?;
+        let next_cursor = next.map(|it| Cursor::Past(it).to_string());
         Ok(reply::json(StatusCode::OK, &Events { history: entries.iter().collect(), next_cursor }))
     })
     .await
@@ -281,7 +202,7 @@ pub(super) async fn acknowledge(mut call: Call) -> Result<Response<Body>, ApiErr
     tracing::info!(alert = id, by, "an alert was acknowledged");
     let (alerting, now) = (call.state.alerting.clone(), call.state.pipeline.now());
     blocking(move || {
-        let alert = alerting.acknowledge(&id, &by, &said.comment, now)?;
+        let alert = alerting.acknowledge(&id, (&by, &said.comment), now)?;
         Ok(reply::json(StatusCode::OK, &View::from(&alert)))
     })
     .await
@@ -300,7 +221,7 @@ pub(super) async fn resolve(mut call: Call) -> Result<Response<Body>, ApiError> 
     tracing::info!(alert = id, by, "an alert was resolved");
     let (alerting, now) = (call.state.alerting.clone(), call.state.pipeline.now());
     blocking(move || {
-        let alert = alerting.resolve(&id, &by, &said.comment, now)?;
+        let alert = alerting.resolve(&id, (&by, &said.comment), now)?;
         Ok(reply::json(StatusCode::OK, &View::from(&alert)))
     })
     .await
@@ -345,7 +266,12 @@ async fn body_or_nothing<T: DeserializeOwned + Default>(call: &mut Call) -> Resu
     if incoming.bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(&incoming.bytes).map_err(|it| {
+    // The library would read a list as the members in their order.
+    let read = match serde_json::from_slice::<serde_json::Map<_, _>>(&incoming.bytes) {
+        Ok(it) => serde_json::from_value(serde_json::Value::Object(it)),
+        Err(it) => Err(it),
+    };
+    read.map_err(|it| {
         let message = format!("{it}; a right body is {{\"comment\": \"looking into it\"}}");
         ApiError::bad_request("invalid_json", message)
     })

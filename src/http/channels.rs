@@ -62,14 +62,30 @@ pub(super) async fn change(mut call: Call) -> Result<Response<Body>, ApiError> {
 
 /// `DELETE /api/v1/monitoring/notification-channels/{id}`.
 pub(super) async fn remove(call: Call) -> Result<Response<Body>, ApiError> {
-    let (outbox, now, id) =
-        (call.state.outbox.clone(), call.state.pipeline.now(), call.last_segment());
-    let work = tokio::task::spawn_blocking(move || outbox.remove_channel(&id, now));
+    let mut force = false;
+    for (name, value) in params::params(&call.uri) {
+        match &*name {
+            "force" => force = params::flag(&name, &value)?,
+            _ => return Err(ApiError::parameter(&name, "is not known: there is `force`")),
+        }
+    }
+    let channel = find(&call, &call.last_segment())?;
+    let used_by = users(&call, &channel);
+    if !force && !used_by.is_empty() {
+        let message = format!(
+            "the alert rules {} tell {:?}: change them, or remove it all the same with ?force=true",
+            used_by.join(", "),
+            channel.name
+        );
+        return Err(ApiError::new(StatusCode::CONFLICT, "conflict", message));
+    }
+    let (outbox, now) = (call.state.outbox.clone(), call.state.pipeline.now());
+    let work = tokio::task::spawn_blocking(move || outbox.remove_channel(&channel.id, now));
     let channel = work.await.map_err(ApiError::internal)??;
     tracing::info!(channel = channel.name, by = call.by(), "notification channel removed");
     Ok(reply::json(
         StatusCode::OK,
-        &json!({"id": channel.id, "name": channel.name, "deleted": true}),
+        &json!({"id": channel.id, "name": channel.name, "deleted": true, "used_by": used_by}),
     ))
 }
 
@@ -104,6 +120,13 @@ pub(super) async fn test(call: Call) -> Result<Response<Body>, ApiError> {
     let work = tokio::spawn(async move { outbox.test_channel(&channel.id, now).await });
     let attempt = work.await.map_err(ApiError::internal)??;
     Ok(reply::json(StatusCode::OK, &Tested::from(attempt)))
+}
+
+/// The names of the alert rules that name `channel`.
+fn users(call: &Call, channel: &Channel) -> Vec<String> {
+    let rules = call.state.alerting.rules().into_iter().map(|it| it.rule);
+    let is = |name: &String| *name == channel.id || *name == channel.name;
+    rules.filter(|it| it.channels().any(is)).map(|it| format!("{:?}", it.name)).collect()
 }
 
 fn find(call: &Call, id: &str) -> Result<Arc<Channel>, ApiError> {

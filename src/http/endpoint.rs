@@ -205,13 +205,16 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
     }
     let exact = Arc::new(exact);
     let known = exact.clone();
+    let prefix: Arc<str> = state.config.push.route_prefix.as_str().into();
+    let before = prefix.clone();
     let router = router.fallback(move |method: Method, uri: Uri| async move {
         let mut observation = unmatched.observe();
         let path = uri.path();
         let serves = |it: &&str| known.get(*it).is_some_and(|it| it.serves(&method));
         let slashless = path.strip_suffix('/').filter(serves);
         let response = match slashless {
-            Some(it) => push::moved(&method, it, uri.query()),
+            // The client knows the path with what stands before it.
+            Some(it) => push::moved(&method, &format!("{before}{it}"), uri.query()),
             None if METRICS_AND_CONTROL.iter().any(|it| path.starts_with(it)) => push::not_found(),
             None => no_such_path(path).into_response(),
         };
@@ -222,7 +225,7 @@ pub(super) fn surface(state: &Arc<State>, metrics: &Metrics) -> Surface {
         exact,
         pushes,
         jobless: state.config.push.compat != Compat::Pushgateway,
-        prefix: state.config.push.route_prefix.as_str().into(),
+        prefix,
         ..router.into()
     }
 }

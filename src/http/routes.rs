@@ -7,7 +7,7 @@ use super::error::ApiError;
 use super::gate::Access;
 use super::{
     admin, events, export, health, home, logs, maintenance, metrics, openapi, openmetrics, push,
-    replay, rules, services, session, status, stream, summary, tokens, ui,
+    replay, rules, sd, services, session, status, stream, summary, tokens, ui,
 };
 use crate::tokens::Role;
 use axum::body::Body;
@@ -293,6 +293,14 @@ const ROUTES: &[Route] = &[
         handler: |it| Box::pin(replay::replay(it)),
         aliases: &[],
         summary: "Count the past by the rules in force",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/sd/agents",
+        access: Access::Role(Role::Read),
+        handler: |it| Box::pin(sd::agents(it)),
+        aliases: &[],
+        summary: "List the agents that can be scraped, for Prometheus' HTTP service discovery",
     },
     Route {
         methods: GET_OR_POST,

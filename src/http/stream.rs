@@ -10,17 +10,25 @@
 //!   a reason and the number to go on from. Nothing is queued for a client, and none waits for another.
 //! - A stream ends within a second of its token, and at once when the server stops.
 
+mod alerts;
+mod board;
 mod feed;
 mod frames;
 mod instruments;
+mod mesh;
+mod overview;
+mod permit;
 mod places;
+mod pushes;
 mod reader;
 mod sse;
 pub(super) mod tickets;
 mod wanted;
 mod ws;
 
+pub(super) use alerts::alerts;
 pub(super) use instruments::Instruments;
+pub(super) use overview::{metrics, topology};
 pub(super) use sse::stream;
 pub(super) use ws::socket;
 
@@ -33,6 +41,7 @@ use crate::pipeline::Pipeline;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use feed::Feed;
+use mesh::Mesh;
 use places::{Client, Places};
 use reader::Reader;
 use serde::Serialize;
@@ -67,6 +76,7 @@ pub struct Config {
 #[derive(Debug)]
 pub(super) struct Streams {
     feed: Feed,
+    mesh: Mesh,
     places: Places,
     turns: Turns,
     /// Tells that tokens have changed.
@@ -103,6 +113,7 @@ impl Streams {
         let bounds = (config.buffer_events, config.buffer_bytes);
         Self {
             feed: Feed::new(pipeline, bounds, stopping.clone()),
+            mesh: Mesh::new(pipeline, stopping.clone()),
             places: Places::new(config.max, config.max_per_client),
             turns: Turns::default(),
             changes: watch::Sender::new(()),

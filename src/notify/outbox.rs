@@ -48,6 +48,7 @@ impl Outbox {
         let sender = send::Sender::new(send::Config {
             guard: config.guard(),
             timeout: config.timeout,
+            resend_interval: config.resend_interval,
             smtp: config.smtp.clone(),
             clock: config.clock,
         })?;

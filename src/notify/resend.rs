@@ -4,7 +4,7 @@ use super::Outbox;
 use super::channel::Channel;
 use super::record::{self, ACTIVE, Active};
 use super::render;
-use super::send::{BATCH, Verdict};
+use super::send::{BATCH, INTERVALS, Verdict};
 use crate::event::Time;
 use crate::store::{Batch, StoreError};
 use std::{
@@ -27,7 +27,7 @@ impl Outbox {
             Err(error) => return self.store_failed(channel, &error),
         };
         let interval = self.shared.config.resend_interval;
-        let until = now.saturating_add(4 * interval);
+        let until = now.saturating_add(interval.saturating_mul(INTERVALS));
         let external = self.shared.config.external_url.as_deref();
         let alerts: Vec<_> = active
             .iter()
@@ -40,7 +40,7 @@ impl Outbox {
                 tracing::warn!(
                     channel = channel.name,
                     said = attempt.said,
-                    "alerts could not be sent again; they are in a minute"
+                    "alerts could not be sent again; they are after the next interval"
                 );
             }
         }

@@ -6,7 +6,7 @@ mod http;
 mod slack;
 mod webhook;
 
-pub(super) use alertmanager::BATCH;
+pub(super) use alertmanager::{BATCH, INTERVALS};
 pub use email::Smtp;
 pub(super) use slack::GAP as SLACK_GAP;
 
@@ -27,6 +27,8 @@ pub(super) struct Config {
     pub(super) guard: Guard,
     /// How long an attempt may take. Default 15 s.
     pub(super) timeout: Duration,
+    /// How often Alertmanagers are sent what fires. Default 1 min.
+    pub(super) resend_interval: Duration,
     /// The mail server of the configuration, and the sender.
     pub(super) smtp: Option<Smtp>,
     /// What time it is.
@@ -92,7 +94,7 @@ impl Sender {
             Target::Slack(it) => slack::send(&self.client, it, message, handle).await,
             Target::Email(it) => email::send(&self.config, it, message).await,
             Target::Alertmanager(it) => {
-                let alerts = alertmanager::of_message(message, now);
+                let alerts = alertmanager::of_message(message, self.config.resend_interval, now);
                 alertmanager::post(&self.client, it, &alerts).await
             }
         };

@@ -17,6 +17,13 @@ impl Tap {
         Self(watch::Sender::new(end))
     }
 
+    /// The tap, and one who follows it.
+    pub(super) fn with_follower(end: u64) -> (Self, watch::Receiver<u64>) {
+        let tap = Self::new(end);
+        let follower = tap.follow();
+        (tap, follower)
+    }
+
     pub(super) fn follow(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }

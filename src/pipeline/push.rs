@@ -1,5 +1,10 @@
 //! Pushes: how they get to the writer, and what it does with them.
 
+mod moved;
+
+pub use moved::GroupMoved;
+pub(super) use moved::Notices;
+
 use super::answers::{Answer, Answers};
 use super::queue::{Command, Place, Queued};
 use super::{OpenError, Pipeline, SubmitError, now};
@@ -74,6 +79,7 @@ pub(super) struct Pushes {
     /// The rules whose families the groups know.
     rules: Option<Arc<RuleSet>>,
     answers: Answers<Reply>,
+    notices: Notices,
     /// When the process began, by both clocks.
     began: (Time, Instant),
 }
@@ -82,6 +88,8 @@ pub(super) struct Pushes {
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
+    /// What is to be told of them.
+    pub(super) moved: Vec<GroupMoved>,
     /// Whether what they changed was appended; if not, they were taken back.
     pub(super) appended: Result<(), StoreError>,
 }
@@ -221,7 +229,8 @@ impl Pushes {
             store.flush()?;
             groups = Groups::load(&table, config, hash_key, began.0)?;
         }
-        let mut res = Self { groups, table, rules: None, answers: Answers::start(), began };
+        let (answers, notices) = (Answers::start(), Notices::new());
+        let mut res = Self { groups, table, rules: None, answers, notices, began };
         res.expire_at_start();
         Ok(res)
     }
@@ -283,9 +292,24 @@ impl Pushes {
         let mut writes = Vec::with_capacity(pushes.len());
         let mut undo: Vec<Undo> = Vec::with_capacity(pushes.len());
         let mut replies = Vec::with_capacity(pushes.len());
+        let mut moved = Vec::new();
         for it in pushes {
+            let at = it.received;
+            let gone = match &it.what {
+                What::Push(_) => None,
+                What::Expire => Some("expired"),
+                What::Remove(..) | What::Wipe => Some("deleted"),
+            };
             let outcome = match it.what {
-                What::Push(push) => self.groups.apply(push, it.received),
+                What::Push(push) => {
+                    let notice = self.notices.of(&push, at);
+                    let outcome = self.groups.apply(push, at);
+                    moved.extend(notice.map(|it| match &outcome.result {
+                        Ok(()) => it,
+                        Err(why) => it.rejected(why),
+                    }));
+                    outcome
+                }
                 What::Remove(selection, removed) => {
                     let outcome = self.groups.remove_selected(&selection);
                     removed.get_or_init(|| outcome.undo.before().cloned().collect());
@@ -294,6 +318,9 @@ impl Pushes {
                 What::Expire => self.groups.expire().0,
                 What::Wipe => self.groups.wipe(),
             };
+            if let Some(change) = gone {
+                moved.extend(self.notices.gone(change, outcome.undo.before(), at));
+            }
             writes.extend(outcome.writes);
             undo.push(outcome.undo);
             replies.push((it.reply, outcome.result));
@@ -303,7 +330,7 @@ impl Pushes {
             // Nobody saw a success: what is shown is what is stored.
             undo.into_iter().rev().for_each(|it| self.groups.undo(it));
         }
-        Applied { replies, appended }
+        Applied { replies, moved, appended }
     }
 
     fn append(
@@ -319,12 +346,20 @@ impl Pushes {
         Ok(())
     }
 
-    /// Answers everybody; with `error` if there is one.
+    pub(super) fn notices(&self) -> Notices {
+        self.notices.clone()
+    }
+
+    /// Answers everybody; with `error` if there is one. Who watches is told first, if there is none.
     pub(super) fn answer(
         &mut self,
         replies: Vec<(oneshot::Sender<Reply>, Pushed)>,
+        moved: Vec<GroupMoved>,
         error: Option<&StoreError>,
     ) {
+        if error.is_none() {
+            self.notices.publish(moved);
+        }
         let answer = |(reply, pushed)| -> Answer<Reply> {
             (reply, error.map_or(Ok(pushed), |it| Err(SubmitError::from(it))))
         };

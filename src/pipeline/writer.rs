@@ -284,7 +284,7 @@ impl Writer {
             }
             Err(error) => self.pulse.failed(error),
         }
-        self.pushes.answer(pushed.replies, done.as_ref().err());
+        self.pushes.answer(pushed.replies, pushed.moved, done.as_ref().err());
     }
 
     /// Brings to disk what was appended; or has it brought there in time, as the durability is.

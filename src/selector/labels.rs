@@ -46,6 +46,11 @@ impl LabelSelector {
         Ok(Self { matchers })
     }
 
+    /// The names of the labels that are matched.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.matchers.iter().map(|it| it.name.as_str())
+    }
+
     /// Whether all matchers hold; `label` has the value of each label by name, `None` if it is absent.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         let holds =

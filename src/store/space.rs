@@ -80,6 +80,17 @@ pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(it.f_bavail.saturating_mul(it.f_frsize))
 }
 
+/// Percent of the disk of `path` that is used.
+pub(super) fn used_percent(path: &Path) -> io::Result<f64> {
+    let it = statvfs(path)?;
+    let used = it.f_blocks.saturating_sub(it.f_bfree);
+    // As df has it: what is kept for root is not there for us.
+    let all = used.saturating_add(it.f_bavail);
+    #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
+    let share = used as f64 / all.max(1) as f64;
+    Ok(100.0 * share)
+}
+
 /// `12.3 MiB`.
 pub(super) fn mib(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)

@@ -1,6 +1,12 @@
 //! Alerts over the API: what fires, what people do about it, and what survives kill -9.
 
-use crate::support::{Client, Server, eventually, tools};
+mod backup;
+mod preview;
+mod restart;
+mod told;
+mod watch;
+
+use crate::support::{Client, Peer, Server, eventually, tools};
 use serde_json::{Value, json};
 use std::{
     process::Command,
@@ -216,7 +222,7 @@ fn web_hooks_of_alertmanager_become_events_once() {
 /// amtool as Debian has it (0.25): every command that talks to a server.
 #[test]
 fn amtool_lists_and_silences() {
-    let Some(amtool) = tools::amtool() else { return };
+    let Some(amtool) = tools::amtool(Peer::System) else { return };
     let server = Server::start();
     let url = format!("--alertmanager.url=http://{}", server.addr);
     let amtool = |arguments: &[&str]| {

@@ -32,6 +32,8 @@ mod verify;
 mod hostile;
 // Streams: nothing is lost or shown twice, and nobody waits for anybody.
 mod stream;
+// The sockets of an agent mesh, and pushes on the live feed.
+mod mesh;
 // Logging browsers in, and what streams do when a token ends.
 mod session;
 // What the journal is asked: lists, figures.
@@ -48,6 +50,8 @@ mod rules_cli;
 mod notify;
 // Dashboards: what they ask is answered by a real Prometheus.
 mod dashboards;
+// Beside Prometheus and Alertmanager: what is shipped for them, and the whole path of an alert.
+mod beside;
 // The past: replays, backfills, and an export that a real Prometheus answers questions about.
 mod past;
 // A command between two events, and what waits on disk for the server.
@@ -61,7 +65,12 @@ mod alerts;
 mod clock;
 // The other verbs of the command line.
 mod cli;
-// The documentation names what the program has.
+// The stack around the server: processes, another machine, containers.
+mod stack;
+// The documentation names what the program has, and every command in it works.
 mod docs;
+mod snippets;
+// What is shipped around the binary: containers, units, proxies, actions, packages.
+mod deploy;
 // Pushes: conformance with real Pushgateways, real clients, the rest of the surface.
 mod push;

@@ -14,7 +14,9 @@ mod ssrf;
 // The channels that the variables of other tools make.
 mod variables;
 
-use crate::support::{Client, Random, Server, Settings, all_bytes, eventually, tools};
+use crate::support::{
+    Alertmanager, Client, Peer, Random, Server, Settings, all_bytes, eventually, tools,
+};
 use serde_json::{Value, json};
 use sink::Sink;
 use std::{
@@ -22,8 +24,8 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
-    sync::Mutex,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -33,12 +35,12 @@ const DELIVERIES: &str = "/api/v1/monitoring/notifications";
 const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 
 /// A server that may tell people on this machine.
-fn private() -> Settings {
+pub(crate) fn private() -> Settings {
     Settings::new().env("OBSERVATORY_NOTIFY_ALLOW_PRIVATE_TARGETS", "true")
 }
 
 #[track_caller]
-fn channel(client: &mut Client, kind: &str, config: &Value) -> String {
+pub(crate) fn channel(client: &mut Client, kind: &str, config: &Value) -> String {
     let name = format!("the {kind} channel");
     let body = json!({"name": name, "type": kind, "config": config}).to_string();
     let made = client.post(CHANNELS, "application/json", body.as_bytes()).expect(201).json();
@@ -171,10 +173,11 @@ fn signatures_are_those_of_standard_webhooks() {
 }
 
 /// A mail server of aiosmtpd.
-struct Smtpd {
+pub(crate) struct Smtpd {
     child: Child,
-    output: BufReader<ChildStdout>,
-    port: u16,
+    /// Its mails, each a line of JSON.
+    mails: mpsc::Receiver<String>,
+    pub(crate) port: u16,
     dir: tempfile::TempDir,
 }
 
@@ -186,7 +189,7 @@ impl Drop for Smtpd {
 }
 
 impl Smtpd {
-    fn start(mode: &str) -> Option<Self> {
+    pub(crate) fn start(mode: &str) -> Option<Self> {
         let python = tools::python()?;
         let dir = tempfile::tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/notify/smtpd.py");
@@ -200,21 +203,26 @@ impl Smtpd {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
         output.read_line(&mut port).unwrap();
-        Some(Self { child, output, port: port.trim().parse().unwrap(), dir })
+        let (send, mails) = mpsc::channel();
+        thread::spawn(move || {
+            // Until the server or the test ends.
+            output.lines().map_while(Result::ok).all(|it| send.send(it).is_ok())
+        });
+        Some(Self { child, mails, port: port.trim().parse().unwrap(), dir })
     }
 
-    fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }
 
-    /// The next mail.
-    fn mail(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+    /// The next mail. One that does not come fails the test.
+    #[track_caller]
+    pub(crate) fn mail(&mut self) -> Value {
+        let line = self.mails.recv_timeout(Duration::from_secs(30)).expect("a mail");
         serde_json::from_str(&line).unwrap()
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         private()
             .env("SSL_CERT_FILE", self.ca().to_str().unwrap())
             .env("SMTP_HOST", "localhost")
@@ -395,63 +403,22 @@ fn secrets_are_nowhere_to_be_seen() {
     assert_eq!(test(&mut server.client(), &hook)["status"], 500);
 }
 
-/// An Alertmanager, real as it is.
-struct Alertmanager {
-    child: Child,
-    url: String,
-    _dir: tempfile::TempDir,
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Alertmanager {
-    fn start() -> Option<Self> {
-        Self::start_with("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
-    }
-
-    fn start_with(configuration: &str) -> Option<Self> {
-        let program = tools::alertmanager()?;
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("am.yml");
-        std::fs::write(&config, configuration).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.path={}", dir.path().display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let res = Self { child, url: format!("http://127.0.0.1:{port}"), _dir: dir };
-        eventually(Duration::from_secs(20), || {
-            let mut client = Client::new(([127, 0, 0, 1], port).into());
-            client.try_request("GET", "/-/ready", &[], b"").map(|_| ())
-        });
-        Some(res)
-    }
-}
-
 #[test]
 fn alertmanagers_take_what_is_forwarded() {
-    let (Some(first), Some(second)) = (Alertmanager::start(), Alertmanager::start()) else {
+    let (Some(first), Some(second)) =
+        (Alertmanager::start(Peer::System), Alertmanager::start(Peer::System))
+    else {
         return;
     };
-    let Some(amtool) = tools::amtool() else { return };
+    let Some(amtool) = tools::amtool(Peer::System) else { return };
     let server = Server::start_with(private());
-    let config = json!({"urls": [first.url, second.url]});
+    let config = json!({"urls": [first.url(), second.url()]});
     let channel = channel(&mut server.client(), "alertmanager", &config);
     let id = queue(&mut server.client(), &channel).unwrap();
     wait_for_state(&mut server.client(), &id, "sent");
     for it in [&first, &second] {
         let output = Command::new(&amtool)
-            .args(["alert", "query", "-o", "json", "--alertmanager.url", &it.url])
+            .args(["alert", "query", "-o", "json", "--alertmanager.url", &it.url()])
             .output()
             .unwrap();
         let alerts: Value = serde_json::from_slice(&output.stdout).unwrap();

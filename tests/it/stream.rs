@@ -221,8 +221,10 @@ fn what_cannot_be_resumed_is_told() {
 
 /// A connection for which the system reads next to nothing ahead.
 fn narrow(addr: SocketAddr, path: &str) -> Sse {
-    use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+    // What another test starts meanwhile must not hold it open: with a copy there, closing it here tells nobody.
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
     sockopt::set_socket_recv_buffer_size(&socket, 4096).unwrap();
     connect(&socket, &addr).unwrap();
     let stream = std::net::TcpStream::from(socket);
@@ -316,12 +318,17 @@ fn two_hundred_stuck_readers_cost_little_memory() {
         stuck.len()
     );
     assert!(grown < 200, "{grown} MiB");
+    // As other tests start servers: it would inherit what is not marked.
+    let mut bystander = Command::new("sleep").arg("60").spawn().unwrap();
     drop(stuck);
-    // A stream that has nothing to show finds out with its next heartbeat.
-    eventually(Duration::from_secs(40), || {
+    // A client that is gone ends its stream at once, whether the stream waits to write or for events: no heartbeat and
+    // no timeout has to come first.
+    eventually(Duration::from_secs(5), || {
         let open = server.metrics().sum("observatory_stream_open");
         if open == 0.0 { Ok(()) } else { Err(format!("{open} are open")) }
     });
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What every test here stands on: a real server process, a plain HTTP client, real peers.
 
+mod alertmanager;
 mod disk;
 mod faults;
 mod http;
@@ -11,15 +12,16 @@ mod sse;
 pub(crate) mod tools;
 mod ws;
 
+pub(crate) use alertmanager::Alertmanager;
 pub(crate) use disk::Disk;
 pub(crate) use faults::{Call, Faults};
 pub(crate) use http::{Client, Response};
-pub(crate) use prometheus::{Peer, Prometheus};
+pub(crate) use prometheus::{Peer, Prometheus, free_address};
 pub(crate) use samples::Samples;
 pub(crate) use server::{Server, all_bytes, cli, command, refused};
 pub(crate) use settings::Settings;
 pub(crate) use sse::Sse;
-pub(crate) use tools::{promtool, python};
+pub(crate) use tools::{program, promtool, python};
 pub(crate) use ws::{Said, Ws};
 
 use std::{

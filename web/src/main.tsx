@@ -1,5 +1,6 @@
 import { render } from 'preact';
 import { App } from './frame/app';
+import { followAlerts } from './state/alerts';
 import { tick } from './state/clock';
 import { connect, stayConnected } from './state/feed';
 import { listenToKeys } from './state/keys';
@@ -17,4 +18,5 @@ tick();
 void whoAmI();
 connect();
 stayConnected();
+followAlerts();
 render(<App />, document.getElementById('app')!);

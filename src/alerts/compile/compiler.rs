@@ -19,6 +19,8 @@ const GRACE: Duration = Duration::from_secs(60);
 const RESOLVE_AFTER: Duration = Duration::from_hours(1);
 /// The longest name of a rule, in bytes.
 const MAX_NAME_BYTES: usize = 256;
+/// Bytes of a rule as it is kept: as many rules as there may be must not fill the memory.
+const MAX_RULE_BYTES: usize = 64 << 10;
 
 /// Collects what is wrong with a rule while it is compiled.
 pub(super) struct Compiler<'r> {
@@ -35,6 +37,10 @@ impl Compiler<'_> {
         let rule = self.rule;
         if rule.name.is_empty() || rule.name.len() > MAX_NAME_BYTES {
             self.wrong("name", format!("must have 1 to {MAX_NAME_BYTES} bytes, such as High CPU"));
+        }
+        let bytes = serde_json::to_string(rule).map_or(0, |it| it.len());
+        if bytes > MAX_RULE_BYTES {
+            self.wrong("", format!("the rule has {bytes} bytes, and may have {MAX_RULE_BYTES}"));
         }
         for name in rule.labels.keys().filter(|it| !labels::is_label_name(it) || *it == "alertname")
         {

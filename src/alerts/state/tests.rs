@@ -1,6 +1,21 @@
 use super::*;
 use proptest::prelude::*;
 
+impl State {
+    /// What is told; what is held back is left out.
+    fn announce(
+        &mut self,
+        timing: &Timing,
+        now: Time,
+        quiet: impl FnOnce() -> bool,
+    ) -> Option<Tell> {
+        match self.news(timing, now, quiet) {
+            Some(News::Tell(it)) => Some(it),
+            _ => None,
+        }
+    }
+}
+
 fn at(seconds: i64) -> Time {
     Time::from_millis(1_767_225_600_000 + seconds * 1000)
 }
@@ -93,6 +108,36 @@ fn nothing_is_told_while_it_is_quiet() {
     check(&timing, "QTFLF", "1:Firing 2:Resolved");
     // Who was told hears of the end when it is loud again.
     check(&timing, "TQFLF", "0:Firing!Firing 2:Resolved 3:!Resolved");
+}
+
+/// What is held back is said once per phase and reason: `Q`uiet and `L`oud, `A`cknowledged.
+#[test]
+fn what_is_held_back_is_said_once() {
+    let check = |timing: &Timing, script: &str, expected: &str| {
+        let (mut state, mut quiet, mut res) = (State::default(), false, Vec::new());
+        for (second, c) in (0..).zip(script.chars()) {
+            match c {
+                'T' => _ = state.step(timing, Verdict::True, at(second)),
+                'F' => _ = state.step(timing, Verdict::False, at(second)),
+                'A' => {
+                    let (by, comment) = ("a".to_owned(), String::new());
+                    state.acknowledged = Some(Acknowledgement { by, at: at(second), comment });
+                }
+                _ => quiet = c == 'Q',
+            }
+            if let Some(News::Held(tell, why)) = state.news(timing, at(second), || quiet) {
+                res.push(format!("{second}:{tell:?} {why:?}"));
+            }
+        }
+        assert_eq!(res.join(", "), expected, "{script}");
+    };
+    let timing = Timing { repeat: seconds(3), escalation: vec![seconds(8)], ..Timing::default() };
+    check(&timing, "QTTTLT", "1:Firing Quiet");
+    check(&timing, "TQTTTTTFFL", "3:Repeat Quiet, 7:Resolved Quiet");
+    check(&timing, "TATTTTTTTTTF", "3:Repeat Acknowledged");
+    check(&timing, "QTFTFT", "1:Firing Quiet, 3:Firing Quiet, 5:Firing Quiet");
+    let timing = Timing { flap: seconds(600), ..Timing::default() };
+    check(&timing, "TFTFTF", "3:Resolved Flapping, 4:Flapping Flapping, 5:Resolved Flapping");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::super::body;
 use super::super::endpoint::Call;
 use super::super::error::ApiError;
+use super::super::params;
 use super::super::reply;
 use crate::event::{NewEvent, Time};
 use axum::body::Body;
@@ -61,7 +62,15 @@ struct Taken {
 
 /// Each alert is an event `alert_firing` or `alert_resolved`. Its id follows from the fingerprint, the start and the status, so
 /// that what Alertmanager sends again counts once. A queue that is full is answered 503, which Alertmanager tries again.
+/// With `heartbeat` what fires is an event `alert_heartbeat` each time it is sent: an absence rule can miss it.
 pub(in crate::http) async fn receive(mut call: Call) -> Result<Response<Body>, ApiError> {
+    let mut heartbeat = false;
+    for (name, value) in params::params(&call.uri) {
+        if name != "heartbeat" {
+            return Err(ApiError::parameter(&name, "is not a parameter here: there is heartbeat"));
+        }
+        heartbeat = params::flag(&name, &value)?;
+    }
     let mut incoming = body::read(&mut call).await?;
     incoming.decompress()?;
     let payload: Payload = serde_json::from_slice(&incoming.bytes).map_err(|it| {
@@ -69,14 +78,14 @@ pub(in crate::http) async fn receive(mut call: Call) -> Result<Response<Body>, A
             format!("{it}; what is expected is the body of an Alertmanager web hook, version 4");
         ApiError::bad_request("invalid_json", message)
     })?;
-    let events: Vec<_> = payload.alerts.iter().map(|it| event(it, &payload)).collect();
+    let events: Vec<_> = payload.alerts.iter().map(|it| event(it, &payload, heartbeat)).collect();
     let n = events.len();
     let ack = call.state.pipeline.submit(events).await?;
     let duplicates = ack.events.iter().filter(|it| it.duplicate).count();
     Ok(reply::json(StatusCode::OK, &Taken { accepted: n - duplicates, duplicates }))
 }
 
-fn event<'a>(it: &'a Sent, payload: &'a Payload) -> NewEvent<'a> {
+fn event<'a>(it: &'a Sent, payload: &'a Payload, heartbeat: bool) -> NewEvent<'a> {
     let label = |name: &str| it.labels.get(name).map_or("", String::as_str);
     let ended = it.status == "resolved";
     let fingerprint = if it.fingerprint.is_empty() {
@@ -97,12 +106,19 @@ fn event<'a>(it: &'a Sent, payload: &'a Payload) -> NewEvent<'a> {
         labels: &it.labels,
         annotations: &it.annotations,
     };
+    let beats = heartbeat && !ended;
     let time = Time::parse(if ended { &it.ends_at } else { &it.starts_at }).ok();
     NewEvent {
-        id: Some(format!("{fingerprint}:{}:{}", it.starts_at, it.status).into()),
-        event_type: if ended { "alert_resolved" } else { "alert_firing" }.into(),
+        id: (!beats).then(|| format!("{fingerprint}:{}:{}", it.starts_at, it.status).into()),
+        event_type: match (ended, beats) {
+            (true, _) => "alert_resolved",
+            (false, true) => "alert_heartbeat",
+            (false, false) => "alert_firing",
+        }
+        .into(),
         source: "alertmanager".into(),
-        time,
+        // A heartbeat is of now.
+        time: time.filter(|_| !beats),
         subject: None,
         trace: None,
         // Maps of texts are always JSON.

@@ -1,6 +1,6 @@
 //! The routes of alerts and notifications.
 
-use super::super::{alert_rules, alertmanager, alerts, channels, notifications};
+use super::super::{alert_rules, alertmanager, alerts, channels, notifications, stream};
 use super::{Access, DELETE, GET, POST, Role, Route};
 use axum::http::Method;
 
@@ -158,6 +158,30 @@ pub(super) const ROUTES: &[Route] = &[
         handler: |it| Box::pin(alerts::silence(it)),
         aliases: &[],
         summary: "Tell nobody of an alert for some time",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/monitoring/ws/metrics",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::metrics(it)),
+        aliases: &[],
+        summary: "Watch how agents do, as a WebSocket",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/monitoring/ws/topology",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::topology(it)),
+        aliases: &[],
+        summary: "Watch who works with whom, as a WebSocket",
+    },
+    Route {
+        methods: GET,
+        path: "/api/v1/monitoring/ws/alerts",
+        access: Access::Stream,
+        handler: |it| Box::pin(stream::alerts(it)),
+        aliases: &[],
+        summary: "Watch alerts change, as a WebSocket",
     },
     Route {
         methods: GET,

@@ -6,11 +6,13 @@
 
 use super::feed::{self, Feed, Listening};
 use super::frames::{Builder, Picked, Step};
+use super::permit::{Permit, Reason};
 use super::places::Place as Seat;
+use super::pushes::Pushes;
 use super::wanted::{Filter, Place, Reset};
 use super::{Config, Streams, Turns};
 use crate::http::error::ApiError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{GroupMoved, Pipeline};
 use crate::tokens::{Identity, Tokens};
 use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::{
@@ -18,7 +20,6 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 
 /// Sequence numbers that one page covers at most, so that a page takes no longer than some milliseconds.
 const PAGE_EVENTS: u64 = 20_000;
@@ -44,6 +45,7 @@ pub(super) struct Reader {
     /// When it had everything the last time; `None` until then.
     up_to_date: Option<Instant>,
     permit: Permit,
+    pushes: Pushes,
     config: Config,
 }
 
@@ -52,17 +54,6 @@ enum State {
     New,
     Open,
     Closed,
-}
-
-/// What a stream ends with.
-struct Permit {
-    tokens: Tokens,
-    pipeline: Pipeline,
-    identity: Identity,
-    changes: watch::Receiver<()>,
-    /// When the identity ceases to be valid.
-    until: Option<Instant>,
-    stopping: CancellationToken,
 }
 
 /// What a client is sent.
@@ -76,32 +67,12 @@ pub(super) enum Item {
     /// A step, and from which sequence number on it is wanted; not every event of it may be.
     Events(Arc<Step>, u64),
     Heartbeat,
+    /// Something happened to a group of pushes.
+    Push(Arc<GroupMoved>),
+    /// So many of those were missed.
+    PushesMissed(u64),
     /// The end.
     Close(Reason),
-}
-
-/// Why a stream ends that the client did not end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The server stops.
-    Stopping,
-    /// The client reads too slowly.
-    Slow,
-    /// The token or the session is not valid any more.
-    Unauthorized,
-    /// The journal cannot be read.
-    Failed,
-}
-
-impl Reason {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopping => "stopping",
-            Self::Slow => "slow",
-            Self::Unauthorized => "unauthorized",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl Reader {
@@ -109,21 +80,10 @@ impl Reader {
         streams: &Streams,
         seat: Seat,
         (filter, Place { first, reset }): (Filter, Place),
-        (tokens, pipeline, identity): (Tokens, Pipeline, Identity),
+        whose: (Tokens, Pipeline, Identity),
     ) -> Self {
-        let now = pipeline.now();
-        let left = |until: crate::event::Time| {
-            let millis = until.as_millis().saturating_sub(now.as_millis());
-            Instant::now() + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
-        };
-        let permit = Permit {
-            until: identity.until.map(left),
-            tokens,
-            pipeline,
-            identity,
-            changes: streams.changes.subscribe(),
-            stopping: streams.stopping.clone(),
-        };
+        let pushes = Pushes::new(&whose.1, filter.pushes);
+        let permit = Permit::new(streams, whose);
         Self {
             _listening: streams.feed.listen(),
             ends: streams.feed.end(),
@@ -139,6 +99,7 @@ impl Reader {
             beat: Instant::now() + streams.config.heartbeat,
             up_to_date: None,
             permit,
+            pushes,
             config: streams.config.clone(),
         }
     }
@@ -160,12 +121,7 @@ impl Reader {
 
     /// Waits until the stream may not go on, and says why.
     pub(super) async fn refused(&mut self) -> Reason {
-        loop {
-            if let Some(it) = self.permit.refusal() {
-                return it;
-            }
-            self.permit.changed().await;
-        }
+        self.permit.refused().await
     }
 
     /// What of `step` the client wants.
@@ -188,12 +144,8 @@ impl Reader {
             return Some(Item::Reset(it));
         }
         loop {
-            if let Some(reason) = self.permit.refusal() {
-                return Some(self.close(reason));
-            }
-            if self.beat <= Instant::now() {
-                self.beat = Instant::now() + self.config.heartbeat;
-                return Some(Item::Heartbeat);
+            if let Some(it) = self.before_events() {
+                return Some(it);
             }
             if let Some(step) = self.steps.pop_front() {
                 if let Some(it) = self.advance(Arc::new(step)) {
@@ -228,10 +180,23 @@ impl Reader {
                         },
                         () = self.permit.changed() => {}
                         () = sleep_until(self.beat) => {}
+                        it = self.pushes.next() => return Some(it),
                     }
                 }
             }
         }
+    }
+
+    /// What goes before events now, if there is something.
+    fn before_events(&mut self) -> Option<Item> {
+        if let Some(reason) = self.permit.refusal() {
+            return Some(self.close(reason));
+        }
+        if self.beat <= Instant::now() {
+            self.beat = Instant::now() + self.config.heartbeat;
+            return Some(Item::Heartbeat);
+        }
+        self.pushes.waiting()
     }
 
     fn close(&mut self, reason: Reason) -> Item {
@@ -298,38 +263,4 @@ fn read(feed: &Feed, filter: &Filter, at: u64) -> Result<VecDeque<Step>, ApiErro
         steps.push_back(builder.take(end));
     }
     Ok(steps)
-}
-
-impl Permit {
-    /// Why the stream may not go on, if it may not.
-    fn refusal(&mut self) -> Option<Reason> {
-        if self.stopping.is_cancelled() {
-            return Some(Reason::Stopping);
-        }
-        let changed = self.changes.has_changed().unwrap_or(true);
-        let over = self.until.is_some_and(|it| it <= Instant::now());
-        if !changed && !over {
-            return None;
-        }
-        self.changes.mark_unchanged();
-        let valid = !over && self.tokens.is_still_valid(&self.identity, self.pipeline.now());
-        (!valid).then_some(Reason::Unauthorized)
-    }
-
-    /// Waits until [`Self::refusal`] may have another answer.
-    async fn changed(&mut self) {
-        let until = self.until;
-        let over = async move {
-            match until {
-                Some(it) => sleep_until(it).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.stopping.cancelled() => {}
-            () = over => {}
-            // Only the server's end closes it.
-            changed = self.changes.changed() => if changed.is_ok() { self.changes.mark_changed() },
-        }
-    }
 }

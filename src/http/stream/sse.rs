@@ -63,6 +63,11 @@ fn text(item: &Item, reader: &Reader, open: &mut Open) -> Bytes {
             "reset",
             json!({"reason": reason, "since": since, "sequence": last, "missing": missing, "events": "/api/v1/events"}),
         ),
+        // Without an id: it is not in the journal, and does not move the place to come back to.
+        Item::Push(it) => return format!("event: push\ndata: {}\n\n", json!(**it)).into(),
+        Item::PushesMissed(n) => {
+            return format!("event: pushes_missed\ndata: {}\n\n", json!({"missed": n})).into();
+        }
         Item::Heartbeat => ("heartbeat", json!({"sequence": last})),
         Item::Close(reason) => {
             open.closing(reason.as_str());

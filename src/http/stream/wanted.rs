@@ -19,6 +19,8 @@ pub(super) struct Filter {
     pub(super) query: Query,
     /// Of which one must match, if there are any.
     severities: Vec<Selector>,
+    /// Whether what happens to groups of pushes is wanted as well.
+    pub(super) pushes: bool,
 }
 
 /// From where on.
@@ -62,6 +64,7 @@ pub(super) fn read(call: &Call, history: usize, now: Time) -> Result<(Filter, St
             "since" => start = since(&value, now)?,
             "history" => start = last(&value)?,
             "severity" => filter.severities.extend(severities(&value)?),
+            "pushes" => filter.pushes = params::flag(&name, &value)?,
             "ticket" => {}
             "until" => return Err(unknown("until")),
             _ if query::filter(&mut filter.query, &name, &value, now)? => {}
@@ -83,7 +86,7 @@ pub(super) fn read(call: &Call, history: usize, now: Time) -> Result<(Filter, St
 
 fn unknown(name: &str) -> ApiError {
     let reason = format!(
-        "is not a parameter here: there are match, type, source, severity, since, history and ticket; a field of the data is asked for as match=*{{{}=\"...\"}}",
+        "is not a parameter here: there are match, type, source, severity, since, history, pushes and ticket; a field of the data is asked for as match=*{{{}=\"...\"}}",
         if name.is_empty() || name == "until" { "status" } else { name }
     );
     ApiError::parameter(name, reason)

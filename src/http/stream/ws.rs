@@ -3,7 +3,8 @@
 use super::begin;
 use super::frames::{Frame, Step};
 use super::instruments::Open;
-use super::reader::{Item, Reader, Reason};
+use super::permit::Reason;
+use super::reader::{Item, Reader};
 use super::sse::hello;
 use super::wanted::{Filter, Reset};
 use crate::http::endpoint::Call;
@@ -52,13 +53,13 @@ struct Link {
     sent: u64,
 }
 
-type Out = SplitSink<WebSocket, Message>;
-type In = SplitStream<WebSocket>;
+pub(super) type Out = SplitSink<WebSocket, Message>;
+pub(super) type In = SplitStream<WebSocket>;
 
 /// `GET /api/v1/ws`, and `/ws`.
 pub(in crate::http) async fn socket(mut call: Call) -> Result<Response<Body>, ApiError> {
     call.state.gate.check_origin(&call.headers)?;
-    let upgrade = upgrade(handshake(&mut call)).await?;
+    let upgrade = upgrade(&mut call, "GET /api/v1/stream, which has the same events").await?;
     let bare = call.rendering == Rendering::History;
     let reader = begin(&call, if bare { HISTORY } else { 0 }).await?;
     let streams = &call.state.streams;
@@ -72,12 +73,6 @@ pub(in crate::http) async fn socket(mut call: Call) -> Result<Response<Body>, Ap
     };
     let mut socket = Socket { reader, link, heard: Instant::now() };
     let running = streams.token();
-    let upgrade = upgrade
-        .max_message_size(MAX_MESSAGE_BYTES)
-        .max_frame_size(MAX_MESSAGE_BYTES)
-        .read_buffer_size(MAX_MESSAGE_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_write_buffer_size(MAX_BUFFER_BYTES);
     Ok(upgrade.on_upgrade(|it| async move {
         socket.run(it).await;
         drop(running);
@@ -95,14 +90,22 @@ fn handshake(call: &mut Call) -> Parts {
     request.into_parts().0
 }
 
-async fn upgrade(mut parts: Parts) -> Result<WebSocketUpgrade, ApiError> {
-    WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|error| {
-        let message = format!(
-            "this is a WebSocket ({error}): connect to it as one, or read GET /api/v1/stream, which has the same events"
-        );
+/// Becomes a web socket, or says that it would have to, or what there is `instead`.
+pub(super) async fn upgrade(call: &mut Call, instead: &str) -> Result<WebSocketUpgrade, ApiError> {
+    let mut parts = handshake(call);
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|error| {
+        let message =
+            format!("this is a WebSocket ({error}): connect to it as one, or read {instead}");
         ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
             .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-    })
+    })?;
+    let upgrade = upgrade
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .read_buffer_size(MAX_MESSAGE_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_write_buffer_size(MAX_BUFFER_BYTES);
+    Ok(upgrade)
 }
 
 impl Socket {
@@ -114,7 +117,7 @@ impl Socket {
                 biased;
                 said = from.next() => {
                     self.heard = Instant::now();
-                    self.link.answer(said, &mut out).await
+                    answer(said, self.link.patience, &mut out).await
                 }
                 item = self.reader.next() => match item {
                     Some(it) => self.send(&it, &mut out).await,
@@ -128,7 +131,9 @@ impl Socket {
         };
         if let Some(reason) = ended {
             self.link.open.closing(reason.as_str());
-            let _ = timeout(GOODBYE, self.link.close(reason, &mut out, &mut from)).await;
+            // From where to go on.
+            let text = json!({"reason": reason.as_str(), "since": self.link.sent}).to_string();
+            close(reason, text, &mut out, &mut from).await;
         }
     }
 
@@ -175,6 +180,8 @@ impl Link {
             Item::Reset(Reset { reason, since, missing }) => {
                 json!({"type": "reset", "reason": reason, "since": since, "sequence": last, "missing": missing})
             }
+            Item::Push(it) => json!({"type": "push", "push": **it}),
+            Item::PushesMissed(n) => json!({"type": "pushes_missed", "missed": n}),
             Item::Close(_) => return Ok(()),
         };
         self.sent = last;
@@ -206,47 +213,49 @@ impl Link {
         }
         Utf8Bytes::try_from(step.json(frame)).unwrap_or_default()
     }
+}
 
-    /// Hears what the client says; breaks if it is gone. The library answers pings.
-    async fn answer(
-        &mut self,
-        said: Option<Result<Message, axum::Error>>,
-        out: &mut Out,
-    ) -> ControlFlow<Option<Reason>> {
-        let reply = async {
-            match said {
-                Some(Ok(Message::Text(it))) if it.as_str() == "ping" => {
-                    out.send(Message::Text("pong".into())).await.ok()
-                }
-                Some(Ok(Message::Ping(_))) => out.flush().await.ok(),
-                Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Pong(_))) => Some(()),
-                Some(Ok(Message::Close(_))) => {
-                    // The library has put its goodbye in line.
-                    let _ = out.flush().await;
-                    None
-                }
-                Some(Err(_)) | None => None,
+/// Hears what the client says; breaks if it is gone. The library answers pings.
+pub(super) async fn answer(
+    said: Option<Result<Message, axum::Error>>,
+    patience: Duration,
+    out: &mut Out,
+) -> ControlFlow<Option<Reason>> {
+    let reply = async {
+        match said {
+            Some(Ok(Message::Text(it))) if it.as_str() == "ping" => {
+                out.send(Message::Text("pong".into())).await.ok()
             }
-        };
-        match timeout(self.patience, reply).await {
-            Ok(Some(())) => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(None),
+            Some(Ok(Message::Ping(_))) => out.flush().await.ok(),
+            Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Pong(_))) => Some(()),
+            Some(Ok(Message::Close(_))) => {
+                // The library has put its goodbye in line.
+                let _ = out.flush().await;
+                None
+            }
+            Some(Err(_)) | None => None,
         }
+    };
+    match timeout(patience, reply).await {
+        Ok(Some(())) => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(None),
     }
+}
 
-    /// Says why, and from where to go on: `{"reason":"slow","since":4711}`.
-    async fn close(&self, reason: Reason, out: &mut Out, from: &mut In) {
-        let code = match reason {
-            Reason::Stopping => 1001,
-            Reason::Unauthorized => 1008,
-            Reason::Failed => 1011,
-            Reason::Slow => 1013,
-        };
-        let text = json!({"reason": reason.as_str(), "since": self.sent}).to_string();
-        let frame = CloseFrame { code, reason: text.into() };
+/// Says why it ends, as the JSON `text`, and waits for the client's goodbye, but not for long.
+pub(super) async fn close(reason: Reason, text: String, out: &mut Out, from: &mut In) {
+    let code = match reason {
+        Reason::Stopping => 1001,
+        Reason::Unauthorized => 1008,
+        Reason::Failed => 1011,
+        Reason::Slow => 1013,
+    };
+    let frame = CloseFrame { code, reason: text.into() };
+    let goodbye = async {
         if out.send(Message::Close(Some(frame))).await.is_ok() {
             // Until the client has said goodbye too, what it has not read could be lost with the connection.
             while let Some(Ok(_)) = from.next().await {}
         }
-    }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
 }

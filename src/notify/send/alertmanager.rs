@@ -1,7 +1,7 @@
 //! Alertmanagers: alerts go to all of them, as Prometheus sends them.
 //!
 //! An Alertmanager forgets an alert that is not sent again before its `endsAt`, and its peers and restarts know only
-//! what they are sent; so what fires is sent again every minute, and what is over for another quarter of an hour.
+//! what they are sent; so what fires is sent again every interval, and what is over for another quarter of an hour.
 
 use super::http::Client;
 use super::webhook::of_people;
@@ -18,18 +18,18 @@ use std::time::Duration;
 
 /// Alerts of one request, as Prometheus has it.
 pub(in crate::notify) const BATCH: usize = 256;
-/// How long an alert fires there if it is not sent again: four times the interval.
-const FIRES_FOR: Duration = Duration::from_mins(4);
+/// An alert fires there for so many intervals if it is not sent again, as Prometheus has it.
+pub(in crate::notify) const INTERVALS: u32 = 4;
 /// How long a test stays.
 const TEST_FOR: Duration = Duration::from_mins(1);
 
-/// The alerts of `message` as they are posted at `now`.
-pub(super) fn of_message(message: &Message, now: Time) -> Vec<Value> {
+/// The alerts of `message` as they are posted at `now`, if what fires is sent again every `interval`.
+pub(super) fn of_message(message: &Message, interval: Duration, now: Time) -> Vec<Value> {
     let each = message.entries.iter().map(|it| {
         let ends = match it.kind {
             Kind::Resolved => it.alert.ends_at.unwrap_or(now),
             Kind::Test => now.saturating_add(TEST_FOR),
-            _ => now.saturating_add(FIRES_FOR),
+            _ => now.saturating_add(interval.saturating_mul(INTERVALS)),
         };
         render::postable(&it.alert, ends, message.external_url.as_deref())
     });

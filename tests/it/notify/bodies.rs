@@ -1,10 +1,10 @@
 //! `alertmanager-v4` beside a real Alertmanager that is told of the same alert.
 
 use super::sink::Sink;
-use super::{Alertmanager, channel, private, probe, probe_rule};
-use crate::support::{Server, eventually};
+use super::{channel, private, probe, probe_rule};
+use crate::support::{Alertmanager, Peer, Server, eventually};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 /// The names and types of a value, without what it is.
 fn shape(value: &Value) -> Value {
@@ -37,13 +37,16 @@ fn a_webhook_in_the_manner_of_alertmanager_has_what_a_real_one_sends() {
          receivers: [{{name: the webhook channel, webhook_configs: [{{url: '{}'}}]}}]\n",
         theirs.url()
     );
-    let Some(alertmanager) = Alertmanager::start_with(&configuration) else { return };
+    let prepare = |dir: &Path| fs::write(dir.join("am.yml"), &configuration).unwrap();
+    let Some(alertmanager) = Alertmanager::start_prepared(Peer::System, &[], prepare) else {
+        return;
+    };
     let settings = private()
         .env("OBSERVATORY_NOTIFY_GROUP_INTERVAL", "100ms")
         .env("OBSERVATORY_NOTIFY_EXTERNAL_URL", "http://observatory.example.org");
     let server = Server::start_with(settings);
     let mut client = server.client();
-    let forward = channel(&mut client, "alertmanager", &json!({"urls": [alertmanager.url]}));
+    let forward = channel(&mut client, "alertmanager", &json!({"urls": [alertmanager.url()]}));
     let config = json!({"url": ours.url(), "body": "alertmanager-v4"});
     let hook = channel(&mut client, "webhook", &config);
     probe_rule(&mut client, "high", &[&forward, &hook]);

@@ -80,7 +80,23 @@ impl Prometheus {
         );
         fs::write(&config, job).unwrap();
         let blocks = dir.path().join("tsdb");
-        Some(Self::launch(&program, dir, (&config, &blocks), features))
+        Some(Self::launch(&program, dir, (&config, &blocks), (features, free_address())))
+    }
+
+    /// Starts `peer` with the configuration `prometheus.yml` that `prepare` writes into a directory; it is told which
+    /// address is going to be Prometheus' own. `None`: there is no such program here, and that was said.
+    #[track_caller]
+    pub(crate) fn start_prepared(
+        peer: Peer,
+        features: &[&str],
+        prepare: impl FnOnce(&Path, SocketAddr),
+    ) -> Option<Self> {
+        let program = tools::prometheus(peer)?;
+        let dir = tempfile::tempdir().unwrap();
+        let addr = free_address();
+        prepare(dir.path(), addr);
+        let (config, blocks) = (dir.path().join("prometheus.yml"), dir.path().join("tsdb"));
+        Some(Self::launch(&program, dir, (&config, &blocks), (features, addr)))
     }
 
     /// Starts `peer` on the blocks in `tsdb`, scraping nothing. `None`: there is no such program here.
@@ -90,7 +106,7 @@ impl Prometheus {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("prometheus.yml");
         fs::write(&config, "global: {}\n").unwrap();
-        Some(Self::launch(&program, dir, (&config, tsdb), &[]))
+        Some(Self::launch(&program, dir, (&config, tsdb), (&[], free_address())))
     }
 
     #[track_caller]
@@ -98,14 +114,15 @@ impl Prometheus {
         program: &Path,
         dir: TempDir,
         (config, tsdb): (&Path, &Path),
-        features: &[&str],
+        (features, addr): (&[&str], SocketAddr),
     ) -> Self {
-        let addr = free_address();
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", tsdb.display()))
             .arg(format!("--web.listen-address={addr}"))
+            // What fires before Alertmanagers are known is sent again, and not in a minute.
+            .arg("--rules.alert.resend-delay=1s")
             .arg("--log.level=warn");
         if !features.is_empty() {
             command.arg(format!("--enable-feature={}", features.join(",")));
@@ -121,6 +138,11 @@ impl Prometheus {
             }
         });
         prometheus
+    }
+
+    /// A client of its API.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.addr)
     }
 
     /// What it logged.
@@ -185,6 +207,6 @@ impl Prometheus {
 }
 
 /// A free port: bound, read and released. Another process could take it in between; nothing here does.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

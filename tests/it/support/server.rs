@@ -245,6 +245,13 @@ impl Server {
         self.launch();
     }
 
+    /// Starts again on the same data directory, with other settings.
+    #[track_caller]
+    pub(crate) fn restart_with(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.restart();
+    }
+
     /// The same, where clients look for it.
     #[track_caller]
     pub(crate) fn restart_at_its_port(&mut self) {

@@ -17,6 +17,7 @@ pub(crate) struct Sse {
 /// One event of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct SseEvent {
+    /// 0 if it has none.
     pub(crate) id: u64,
     pub(crate) name: String,
     pub(crate) data: Value,
@@ -57,7 +58,10 @@ impl Sse {
                     event.lines().find_map(|it| it.strip_prefix(&start)).unwrap_or_default()
                 };
                 let res = SseEvent {
-                    id: field("id").parse().map_err(io::Error::other)?,
+                    id: match field("id") {
+                        "" => 0,
+                        it => it.parse().map_err(io::Error::other)?,
+                    },
                     name: field("event").to_owned(),
                     data: serde_json::from_str(field("data")).map_err(io::Error::other)?,
                 };

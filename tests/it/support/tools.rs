@@ -21,14 +21,14 @@ pub(crate) fn pushgateway(current: bool) -> Option<PathBuf> {
     of_peer(if current { Peer::Current } else { Peer::System }, "prometheus-pushgateway")
 }
 
-/// The Alertmanager of the system, or `None` after saying that the test is skipped.
-pub(crate) fn alertmanager() -> Option<PathBuf> {
-    of_peer(Peer::System, "prometheus-alertmanager")
+/// The Alertmanager of the system (0.25), or a current one, or `None` after saying that the test is skipped.
+pub(crate) fn alertmanager(peer: Peer) -> Option<PathBuf> {
+    of_peer(peer, "prometheus-alertmanager")
 }
 
 /// Its command line, or `None` after saying that the test is skipped.
-pub(crate) fn amtool() -> Option<PathBuf> {
-    of_peer(Peer::System, "amtool")
+pub(crate) fn amtool(peer: Peer) -> Option<PathBuf> {
+    of_peer(peer, "amtool")
 }
 
 /// A Node program that has prom-client, or `None` after saying that the test is skipped.
@@ -64,6 +64,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     let chosen = variable("OBSERVATORY_TEST_PYTHON").map(PathBuf::from);
     let python = chosen.or_else(|| existing(root().join(".venv-test/bin/python")));
     required("python3 with prometheus_client (scripts/test.sh sets it up)", python)
+}
+
+/// A program of a Debian package that `scripts/test.sh` installs, or `None` after saying that the test is skipped.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    // Some are in directories that only root has on its path.
+    let found = on_path(name).or_else(|| existing(Path::new("/usr/sbin").join(name)));
+    required(&format!("{name} (scripts/test.sh sets it up)"), found)
 }
 
 fn of_peer(peer: Peer, program: &str) -> Option<PathBuf> {

@@ -7,11 +7,19 @@ export type Params = Record<string, string | number | readonly string[] | undefi
 /** Whether the server asks who is there. */
 export const locked = signal(false);
 
+/** What is wrong with one field of what was sent. */
+export interface Fault {
+  readonly field: string;
+  readonly reason: string;
+}
+
 /** An answer that is an error, in the server's words. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** What is wrong with which field. */
+    readonly fields: readonly Fault[] = [],
   ) {
     super(message);
   }
@@ -32,7 +40,15 @@ export async function request(method: string, path: string, params: Params = {},
   const response = await fetch(address(path, params), { ...init, method, credentials: 'same-origin' });
   if (response.ok) return response;
   if (response.status === 401) locked.value = true;
-  throw new ApiError(response.status, reason(response.status, await response.text()));
+  const body = await response.text();
+  throw new ApiError(response.status, reason(response.status, body), faults(body));
+}
+
+/** Sends a JSON body, and reads the JSON of the answer. */
+export async function send<T>(method: string, path: string, body?: unknown, params: Params = {}): Promise<T> {
+  const init = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } };
+  const text = await (await request(method, path, params, init)).text();
+  return (text ? JSON.parse(text) : undefined) as T;
 }
 
 export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<T> {
@@ -49,4 +65,19 @@ export function reason(status: number, body: string): string {
     // No JSON: the paths of the Pushgateway answer in plain text, proxies in HTML.
   }
   return body && !body.includes('<') ? body.trim().slice(0, 500) : `the server answers ${status}`;
+}
+
+/** What an error's body says of single fields. */
+export function faults(body: string): readonly Fault[] {
+  try {
+    const { fields } = JSON.parse(body) as { fields?: readonly Fault[] };
+    return Array.isArray(fields) ? fields.filter((it) => typeof it?.field === 'string') : [];
+  } catch {
+    return [];
+  }
+}
+
+/** What is thrown, in words. */
+export function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -2,11 +2,15 @@
  * The event stream, held open: whatever breaks it, it comes back with the number of the last event that it has seen,
  * so that nothing is lost and nothing comes twice.
  *
- * An `EventSource` gives up for good when the answer is an error, and cannot tell a dead connection from a silent one.
- * So it is closed at the first error, after a silence, or when the tab wakes up, and opened anew after a growing pause.
+ * A source ends with its connection, and cannot tell a dead one from a silent one. So it is closed at the first error, after
+ * a silence, or when the tab wakes up, and opened anew after a growing pause.
+ *
+ * In a crowd thousands of events come at once. So they wait in a line, and are taken in for some milliseconds at a time: in
+ * between, the page is drawn and hears its user. When the line is too long, the stream is closed until it is done; the server
+ * keeps the rest.
  */
 
-import type { Event } from './types';
+import type { Event, PushNotice } from './types';
 
 export type StreamState = 'connecting' | 'live' | 'lost';
 
@@ -21,17 +25,23 @@ export interface Listener {
   state(state: StreamState): void;
   /** The stream is open behind `sequence`. */
   hello?(hello: { sequence: number; newest: number; version: string }): void;
+  /** Something happened to a group of pushes; or so many of those were missed. */
+  push?(notice: PushNotice | undefined, missed: number): void;
   /** It could not go on where it was: what is shown must be asked for anew. */
   reset?(reset: Reset): void;
 }
 
-/** What is used of an `EventSource`. */
+/** What events come from: an `EventSource`, as far as it is used. */
 export interface Source {
   addEventListener(name: string, listener: (event: { data?: string }) => void): void;
   close(): void;
 }
 
 export interface Clock {
+  /** Milliseconds since some moment. */
+  now(): number;
+  /** Does it when the browser has done what waits. */
+  soon(then: () => void): void;
   later(ms: number, then: () => void): () => void;
   random(): number;
 }
@@ -41,7 +51,24 @@ const LONGEST_PAUSE_MS = 30_000;
 /** How often somebody looks whether anything was heard since: two heartbeats of the server by default. */
 const LOOK_MS = 30_000;
 
+/** How long messages are taken in at a time. */
+const SLICE_MS = 8;
+/** Messages that wait. */
+const LINE = 20_000;
+
+/** Does it as soon as the browser has done what waits: a timer takes four milliseconds, and in a tab that nobody sees a second. */
+export function soon(then: () => void): void {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    then();
+  };
+  port2.postMessage(undefined);
+}
+
 const browserClock: Clock = {
+  now: () => performance.now(),
+  soon,
   later(ms, then) {
     const timer = setTimeout(then, ms);
     return () => clearTimeout(timer);
@@ -58,6 +85,12 @@ export class Stream {
   #stopWatch = () => {};
   #heard = false;
   #closed = false;
+  /** What has arrived and is not taken in yet, and how far that is. */
+  #line: (() => void)[] = [];
+  #at = 0;
+  #working = false;
+  /** Whether the line was too long: the stream is opened again when it is done. */
+  #paused = false;
 
   constructor(
     private readonly open: (since: number | undefined) => Source,
@@ -86,9 +119,9 @@ export class Stream {
     this.#connect();
   }
 
-  #connect(): void {
+  #connect(quietly = false): void {
     this.#drop();
-    this.listener.state(this.#attempts === 0 ? 'connecting' : 'lost');
+    if (!quietly) this.listener.state(this.#attempts === 0 ? 'connecting' : 'lost');
     const source = this.open(this.#since);
     this.#source = source;
     this.#watch();
@@ -96,7 +129,7 @@ export class Stream {
       source.addEventListener(name, ({ data }) => {
         if (this.#source !== source) return;
         this.#heard = true;
-        then((data ? JSON.parse(data) : undefined) as never);
+        this.#enqueue(() => then((data ? JSON.parse(data) : undefined) as never));
       });
     on('hello', (it: { sequence: number; newest: number; version: string }) => {
       this.#attempts = 0;
@@ -109,6 +142,8 @@ export class Stream {
       this.#since = event.sequence;
       this.listener.event(event);
     });
+    on('push', (it: PushNotice) => this.listener.push?.(it, 0));
+    on('pushes_missed', ({ missed }: { missed: number }) => this.listener.push?.(undefined, missed));
     on('heartbeat', ({ sequence }: { sequence: number }) => this.#reached(sequence));
     on('reset', (it: Reset & { sequence: number }) => {
       this.#since = it.sequence;
@@ -121,6 +156,38 @@ export class Stream {
     source.addEventListener('error', () => {
       if (this.#source === source) this.#retry();
     });
+  }
+
+  #enqueue(work: () => void): void {
+    this.#line.push(work);
+    if (this.#line.length - this.#at > LINE) {
+      // What did not fit is sent again: the place to go on from moves only with what was taken in.
+      this.#source?.close();
+      this.#source = undefined;
+      this.#paused = true;
+    }
+    if (this.#working) return;
+    this.#working = true;
+    this.clock.soon(() => this.#work());
+  }
+
+  #work(): void {
+    const until = this.clock.now() + SLICE_MS;
+    while (this.#at < this.#line.length) {
+      const work = this.#line[this.#at];
+      this.#at += 1;
+      work?.();
+      if (this.clock.now() >= until) break;
+    }
+    // What is done is let go of now and then, also when the line never ends.
+    if (this.#at > LINE) [this.#line, this.#at] = [this.#line.slice(this.#at), 0];
+    if (this.#at < this.#line.length) {
+      this.clock.soon(() => this.#work());
+      return;
+    }
+    this.#working = false;
+    [this.#line, this.#at] = [[], 0];
+    if (this.#paused && !this.#closed) this.#connect(true);
   }
 
   #reached(sequence: number): void {
@@ -148,5 +215,7 @@ export class Stream {
     this.#stopWatch();
     this.#source?.close();
     this.#source = undefined;
+    // It is sent again, or not wanted any more.
+    [this.#line, this.#at, this.#paused] = [[], 0, false];
   }
 }

@@ -15,6 +15,15 @@ export interface Event {
   readonly trace_id?: string;
 }
 
+/** Something that happened to a group of pushes. It is no event: it has no number, and is shown to who is there. */
+export interface PushNotice {
+  readonly at: string;
+  readonly change: 'pushed' | 'rejected' | 'deleted' | 'expired';
+  readonly labels: Readonly<Record<string, string>>;
+  readonly series: number;
+  readonly reason?: string;
+}
+
 export interface EventPage {
   readonly events: readonly Event[];
   readonly next: string | null;

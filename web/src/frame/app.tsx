@@ -7,21 +7,25 @@ import { Help, helpOpen } from './help';
 import { Login } from './login';
 import { Palette, paletteOpen } from './palette';
 import { PAGES } from '../pages/all';
+import { loud } from '../state/alerts';
 import { go, hashOf, route } from '../state/route';
 import { useKeys } from '../state/keys';
 import { nextTheme, theme } from '../state/theme';
 
 export function App() {
   const page = PAGES.find((it) => it.name === route.value.page) ?? PAGES[0]!;
+  const fire = loud.value.length;
   useEffect(() => {
-    document.title = `${page.title} · Observatory`;
+    document.title = `${fire > 0 ? `(${fire}) ` : ''}${page.title} · Observatory`;
+  }, [page, fire]);
+  useEffect(() => {
     // Narrow screens show a part of the navigation.
     document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [page]);
   useKeys({
     '?': () => (helpOpen.value = true),
     'Ctrl-k': () => (paletteOpen.value = true),
-    ...Object.fromEntries(PAGES.map((it, index) => [String(index + 1), () => go(it.name)])),
+    ...Object.fromEntries(PAGES.slice(0, 10).map((it, index) => [String((index + 1) % 10), () => go(it.name)])),
   });
   if (locked.value) return <Login />;
   return (
@@ -41,6 +45,11 @@ export function App() {
                   <path d={it.icon} />
                 </svg>
                 <span>{it.title}</span>
+                {it.name === 'alerts' && loud.value.length > 0 && (
+                  <b class="count" aria-label={`${loud.value.length} firing`}>
+                    {loud.value.length > 99 ? '99+' : loud.value.length}
+                  </b>
+                )}
               </a>
             </li>
           ))}

@@ -8,8 +8,9 @@ const KEYS: readonly (readonly [string, string])[] = [
   ['Ctrl K', 'go anywhere, do anything'],
   ['/', 'filter'],
   ['Space', 'hold the list of events, or let it go on'],
-  ['j  k', 'next and previous event'],
-  ['Enter', 'open the event'],
+  ['j  k', 'next and previous event or alert'],
+  ['Enter', 'open it'],
+  ['a  s  r', 'acknowledge, silence, resolve the alert'],
   ['Esc', 'close what is open'],
   ['?', 'this help'],
 ];
@@ -31,9 +32,11 @@ export function Help() {
         ))}
         <div>
           <dt>
-            <kbd>1</kbd>–<kbd>{PAGES.length}</kbd>
+            <kbd>1</kbd>–<kbd>9</kbd> <kbd>0</kbd>
           </dt>
-          <dd>{PAGES.map((it) => it.title).join(', ')}</dd>
+          <dd>{PAGES.slice(0, 10)
+            .map((it) => it.title)
+            .join(', ')}</dd>
         </div>
       </dl>
       <form method="dialog">

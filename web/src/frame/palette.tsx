@@ -5,6 +5,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { score } from '../lib/fuzzy';
 import { quoted } from '../lib/selector';
 import { PAGES } from '../pages/all';
+import { firing } from '../state/alerts';
 import { allAgents, allRuns, newest } from '../state/feed';
 import { go } from '../state/route';
 import { session, logout } from '../state/session';
@@ -31,6 +32,10 @@ function items(): Item[] {
     { name: 'Change the theme', kind: 'do', run: nextTheme },
     { name: 'Keyboard shortcuts', kind: 'do', run: () => (helpOpen.value = true) },
     ...(session.peek()?.name ? [{ name: 'Log out', kind: 'do', run: () => void logout() }] : []),
+    ...firing.peek().map((it) => ({ name: `${it.rule_name}: ${it.message}`, kind: 'alert', run: () => go('alerts', { alert: it.id }) })),
+    { name: 'Silences', kind: 'alerts', run: () => go('alerts', { show: 'silences' }) },
+    { name: 'New alert rule', kind: 'rules', run: () => go('rules', { edit: '+' }) },
+    { name: 'Metric rules, explain an event', kind: 'rules', run: () => go('rules', { show: 'metrics' }) },
     ...[...subjects('build')].map((it) => ({ name: it, kind: 'CI', run: () => go('ci', { project: it }) })),
     ...[...subjects('deployment')].map((it) => ({ name: it, kind: 'deployments', run: () => go('deployments', { service: it }) })),
     ...allAgents.peek().map(({ id }) => ({ name: id, kind: 'agent', run: () => go('events', { match: `agent_*{agent_id=${quoted(id)}}` }) })),

@@ -2,14 +2,14 @@
 
 import { get } from '../api/http';
 import type { Summary } from '../api/types';
-import { origin } from '../lib/curl';
 import { count, percent } from '../lib/number';
 import { quoted } from '../lib/selector';
 import { intervals, line, span, total } from '../lib/series';
 import { duration } from '../lib/time';
-import { Ago, Card, Empty, Figure, Head, Trouble } from '../parts/basics';
+import { Ago, Card, Empty, Figure, Trouble } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { Mark } from '../parts/mark';
+import { Page } from '../parts/page';
 import { Topology } from '../parts/topology';
 import { p50, p95, stateOf, type AgentState } from '../state/agents';
 import { now } from '../state/clock';
@@ -28,39 +28,35 @@ export function AgentsPage() {
   const requests = agents.reduce((sum, it) => sum + it.requests, 0);
   const errors = agents.reduce((sum, it) => sum + it.errors, 0);
   return (
-    <>
-      <Head title="Agents" />
-      <Trouble message={trouble.value} />
-      {ready.value && agents.length === 0 ? (
-        <Card title="Agents">
-          <Empty
-            title="No agents yet. Whoever sends an event of a type agent_… with an agent_id is one:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"agent_request_completed","source":"agents","data":{"agent_id":"coder-1","status":"success","duration_ms":2400}}'`}
-          />
+    <Page
+      title="Agents"
+      error={trouble.value}
+      empty={ready.value && agents.length === 0}
+      none={{
+        of: 'Agents',
+        title: 'No agents yet. Whoever sends an event of a type agent_… with an agent_id is one:',
+        event: '{"event_type":"agent_request_completed","source":"agents","data":{"agent_id":"coder-1","status":"success","duration_ms":2400}}',
+      }}
+    >
+      <dl class="figures">
+        <Figure label="Alive" value={count(of('alive'))} note={`of ${count(agents.length)}`} />
+        <Figure label="Silent" value={count(of('silent'))} note="for 5 minutes or longer" />
+        <Figure label="Down" value={count(of('down'))} tone={of('down') > 0 ? 'bad' : undefined} note="after a fatal error" />
+        <Figure label="At work" value={count(agents.reduce((sum, it) => sum + it.open, 0))} note="open requests" />
+        <Figure label="Errors" value={percent(errors, requests)} note={`of the last ${count(requests)} requests`} />
+      </dl>
+      <div class="grid">
+        <Table />
+        <Card title="Who works with whom">
+          {allLinks.value.length > 0 ? (
+            <Topology agents={agents} links={allLinks.value} now={now.value} />
+          ) : (
+            <Empty title="Nobody has worked with anybody. An event agent_collaboration has from_agent and to_agent." />
+          )}
         </Card>
-      ) : (
-        <>
-          <dl class="figures">
-            <Figure label="Alive" value={count(of('alive'))} note={`of ${count(agents.length)}`} />
-            <Figure label="Silent" value={count(of('silent'))} note="for 5 minutes or longer" />
-            <Figure label="Down" value={count(of('down'))} tone={of('down') > 0 ? 'bad' : undefined} note="after a fatal error" />
-            <Figure label="At work" value={count(agents.reduce((sum, it) => sum + it.open, 0))} note="open requests" />
-            <Figure label="Errors" value={percent(errors, requests)} note={`of the last ${count(requests)} requests`} />
-          </dl>
-          <div class="grid">
-            <Table />
-            <Card title="Who works with whom">
-              {allLinks.value.length > 0 ? (
-                <Topology agents={agents} links={allLinks.value} now={now.value} />
-              ) : (
-                <Empty title="Nobody has worked with anybody. An event agent_collaboration has from_agent and to_agent." />
-              )}
-            </Card>
-            <Requests />
-          </div>
-        </>
-      )}
-    </>
+        <Requests />
+      </div>
+    </Page>
   );
 }
 

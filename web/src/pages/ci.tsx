@@ -2,15 +2,15 @@
 
 import { get, type Params } from '../api/http';
 import type { EventPage, Summary, SummaryGroup } from '../api/types';
-import { origin } from '../lib/curl';
 import { groupBy } from '../lib/group';
 import { count, percent } from '../lib/number';
 import { about } from '../lib/selector';
 import { intervals, line, span, total } from '../lib/series';
 import { duration } from '../lib/time';
-import { Card, Choice, Empty, Figure, Head, Select, Trouble } from '../parts/basics';
+import { Card, Choice, Empty, Figure, Select } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { Mark } from '../parts/mark';
+import { Page } from '../parts/page';
 import { EndedRow, Strip } from '../parts/runs';
 import { allRuns, ready } from '../state/feed';
 import { result } from '../state/fields';
@@ -57,64 +57,63 @@ export function CiPage() {
   const good = trend?.good ?? 0;
   const failed = trend?.failed ?? 0;
   return (
-    <>
-      <Head title="CI">
-        <Select label="Project" all="all" options={names(known.map((it) => it.subject))} value={project} onChange={(it) => setParams({ project: it, branch: '' })} />
-        <Select
-          label="Branch"
-          all="all"
-          options={names(known.filter((it) => !project || it.subject === project).map((it) => it.branch))}
-          value={branch}
-          onChange={(it) => setParams({ branch: it })}
-        />
-        <Choice label="Range" options={(['24h', '7d', '30d'] as const).map((it) => [it, it] as const)} value={range} onChange={(it) => setParams({ range: it })} />
-      </Head>
-      <Trouble message={error} />
-      {builds?.length === 0 && ready.value ? (
-        <Card title="Builds">
-          <Empty
-            title="No build has ended in this time. A build is two events, or one at its end:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"ci_build_completed","source":"ci","data":{"project":"web","branch":"main","build_id":1,"status":"success","duration_seconds":93}}'`}
+    <Page
+      title="CI"
+      tools={
+        <>
+          <Select label="Project" all="all" options={names(known.map((it) => it.subject))} value={project} onChange={(it) => setParams({ project: it, branch: '' })} />
+          <Select
+            label="Branch"
+            all="all"
+            options={names(known.filter((it) => !project || it.subject === project).map((it) => it.branch))}
+            value={branch}
+            onChange={(it) => setParams({ branch: it })}
+          />
+          <Choice label="Range" options={(['24h', '7d', '30d'] as const).map((it) => [it, it] as const)} value={range} onChange={(it) => setParams({ range: it })} />
+        </>
+      }
+      error={error}
+      empty={builds?.length === 0 && ready.value}
+      none={{
+        of: 'Builds',
+        title: 'No build has ended in this time. A build is two events, or one at its end:',
+        event: '{"event_type":"ci_build_completed","source":"ci","data":{"project":"web","branch":"main","build_id":1,"status":"success","duration_seconds":93}}',
+      }}
+    >
+      <dl class="figures">
+        <Figure label="Builds" value={trend ? count(trend.all) : '–'} note={`in ${range}`} />
+        <Figure label="Success" value={percent(good, good + failed)} note={trend ? `${count(failed)} failed` : ''} />
+        <Figure label="Median time" value={trend ? duration(trend.p50) : '–'} note={`95 %: ${trend ? duration(trend.p95) : '–'}`} />
+      </dl>
+      <Card title="Last builds" aside={<span class="dim aside">as high as they took long, the newest on the right</span>}>
+        <Strip runs={(builds ?? []).slice(0, STRIP).reverse()} />
+      </Card>
+      <div class="grid">
+        <Card title="Duration">
+          <Chart
+            label="Duration of builds: median and 95 %"
+            times={trend?.times ?? []}
+            series={[
+              { label: 'median', colour: 'accent', values: trend?.medians ?? [] },
+              { label: '95 %', colour: 'violet', values: trend?.slowest ?? [] },
+            ]}
+            format={duration}
           />
         </Card>
-      ) : (
-        <>
-          <dl class="figures">
-            <Figure label="Builds" value={trend ? count(trend.all) : '–'} note={`in ${range}`} />
-            <Figure label="Success" value={percent(good, good + failed)} note={trend ? `${count(failed)} failed` : ''} />
-            <Figure label="Median time" value={trend ? duration(trend.p50) : '–'} note={`95 %: ${trend ? duration(trend.p95) : '–'}`} />
-          </dl>
-          <Card title="Last builds" aside={<span class="dim aside">as high as they took long, the newest on the right</span>}>
-            <Strip runs={(builds ?? []).slice(0, STRIP).reverse()} />
-          </Card>
-          <div class="grid">
-            <Card title="Duration">
-              <Chart
-                label="Duration of builds: median and 95 %"
-                times={trend?.times ?? []}
-                series={[
-                  { label: 'median', colour: 'accent', values: trend?.medians ?? [] },
-                  { label: '95 %', colour: 'violet', values: trend?.slowest ?? [] },
-                ]}
-                format={duration}
-              />
-            </Card>
-            <Card title="Failures">
-              <Chart label="Share of builds that failed" times={trend?.times ?? []} series={[{ label: 'failed', colour: 'bad', values: trend?.failures ?? [] }]} format={(it) => `${Math.round(it)} %`} />
-            </Card>
-            <Slowest groups={slow?.groups} />
-            <Flakiest builds={ended} />
-            <Card title="Newest" class="wide">
-              <ul class="rows">
-                {ended.slice(0, LISTED).map((it) => (
-                  <EndedRow key={it.key} run={it} />
-                ))}
-              </ul>
-            </Card>
-          </div>
-        </>
-      )}
-    </>
+        <Card title="Failures">
+          <Chart label="Share of builds that failed" times={trend?.times ?? []} series={[{ label: 'failed', colour: 'bad', values: trend?.failures ?? [] }]} format={(it) => `${Math.round(it)} %`} />
+        </Card>
+        <Slowest groups={slow?.groups} />
+        <Flakiest builds={ended} />
+        <Card title="Newest" class="wide">
+          <ul class="rows">
+            {ended.slice(0, LISTED).map((it) => (
+              <EndedRow key={it.key} run={it} />
+            ))}
+          </ul>
+        </Card>
+      </div>
+    </Page>
   );
 }
 

@@ -2,11 +2,11 @@
 
 import { get } from '../api/http';
 import type { Summary } from '../api/types';
-import { origin } from '../lib/curl';
 import { groupBy } from '../lib/group';
 import { count, percent } from '../lib/number';
-import { Ago, Card, Empty, Figure, Head, Select, Trouble } from '../parts/basics';
+import { Ago, Card, Figure, Select, Trouble } from '../parts/basics';
 import { Mark } from '../parts/mark';
+import { Page } from '../parts/page';
 import { EndedRow, eventsOf, RunningRow, Strip } from '../parts/runs';
 import { now } from '../state/clock';
 import { allRuns, ready, trouble } from '../state/feed';
@@ -27,26 +27,25 @@ export function DeploymentsPage() {
   const shown = service ? all.filter((it) => it.subject === service) : all;
   const services = [...new Set(all.map((it) => it.subject))].sort();
   return (
-    <>
-      <Head title="Deployments">
-        <Select label="Service" all="all" options={services} value={service} onChange={(it) => setParams({ service: it })} />
-      </Head>
-      <Trouble message={trouble.value} />
-      {ready.value && all.length === 0 ? (
-        <Card title="Deployments">
-          <Empty
-            title="Nothing was deployed yet. A deployment is two events, or one at its end:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"deployment_completed","source":"cd","data":{"service":"web","environment":"production","version":"2.4.1","status":"success"}}'`}
-          />
-        </Card>
-      ) : (
+    <Page
+      title="Deployments"
+      tools={
         <>
-          <Week />
-          <Matrix runs={shown} />
-          <Recent runs={shown} />
+          <Select label="Service" all="all" options={services} value={service} onChange={(it) => setParams({ service: it })} />
         </>
-      )}
-    </>
+      }
+      error={trouble.value}
+      empty={ready.value && all.length === 0}
+      none={{
+        of: 'Deployments',
+        title: 'Nothing was deployed yet. A deployment is two events, or one at its end:',
+        event: '{"event_type":"deployment_completed","source":"cd","data":{"service":"web","environment":"production","version":"2.4.1","status":"success"}}',
+      }}
+    >
+      <Week />
+      <Matrix runs={shown} />
+      <Recent runs={shown} />
+    </Page>
   );
 }
 

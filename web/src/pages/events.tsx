@@ -6,6 +6,7 @@ import { ask, origin, send } from '../lib/curl';
 import { count } from '../lib/number';
 import { CopyButton, Empty, Head, Trouble } from '../parts/basics';
 import { Drawer, EventLine } from '../parts/event';
+import { PushLine } from '../parts/pushes';
 import { VirtualList } from '../parts/virtual';
 import { useKeys } from '../state/keys';
 import { param, setParams } from '../state/route';
@@ -88,6 +89,7 @@ export function EventsPage() {
           {held ? '▶ Go on' : '❚❚ Pause'}
         </button>
       </Head>
+      <PushLine />
       <Trouble message={tail.error.value} />
       {until && (
         <p class="notice">

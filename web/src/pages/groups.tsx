@@ -9,13 +9,14 @@ import { elapsed } from '../lib/time';
 import { Ago, Card, Empty, Head, Trouble } from '../parts/basics';
 import { Dialog } from '../parts/dialog';
 import { Mark } from '../parts/mark';
+import { PushLine } from '../parts/pushes';
 import { now } from '../state/clock';
 import { expiries, ownLabels, pathOf, readGroups, type Family, type Group, type Life, type Metric, type RawGroup } from '../state/groups';
 import { useAnswer } from '../state/query';
 import { param, setParams } from '../state/route';
 import { mayAdmin, mayIngest } from '../state/session';
 
-const POLL_MS = 5000;
+const POLL_MS = 2000;
 const MOST = 500;
 
 interface Deletion {
@@ -59,6 +60,7 @@ export function GroupsPage() {
           </button>
         )}
       </Head>
+      <PushLine />
       <Trouble message={error} />
       {data && data.groups.length === 0 && (
         <Card title="Groups">
@@ -150,6 +152,9 @@ function FamilyView({ family, group }: { family: Family; group: Group }) {
         <b>{family.name}</b>
         <span class="type">{family.type}</span>
         {family.help}
+        <span class="at">
+          pushed <Ago at={family.at} />
+        </span>
       </p>
       <table>
         <tbody>

@@ -2,14 +2,16 @@
 
 import { get } from '../api/http';
 import type { Summary, SummaryGroup } from '../api/types';
-import { origin } from '../lib/curl';
 import { count, percent } from '../lib/number';
 import { intervals, line, span, total } from '../lib/series';
 import { midnight } from '../lib/time';
+import { AlertRows } from '../parts/alert';
 import { Ago, Card, Choice, Empty, Figure, Head, Trouble } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { Mark } from '../parts/mark';
+import { sending } from '../parts/page';
 import { EndedRow, RunningRow } from '../parts/runs';
+import { alerts, alertTrouble, firing } from '../state/alerts';
 import { SILENT_MS, stateOf } from '../state/agents';
 import { now } from '../state/clock';
 import { allAgents, allRuns, ready, trouble } from '../state/feed';
@@ -27,6 +29,7 @@ export function NowPage() {
       <Trouble message={trouble.value} />
       <Today />
       <div class="grid">
+        <Firing />
         <Running />
         <Failures />
         <Rate />
@@ -79,6 +82,16 @@ function tally(groups: readonly SummaryGroup[] | undefined, types: readonly stri
   return res;
 }
 
+function Firing() {
+  const all = firing.value;
+  return (
+    <Card title="Firing alerts" class={all.some((it) => it.status === 'active') ? 'wide loud' : 'wide'} aside={<a href={hashOf('alerts')}>{all.length > 0 ? `all ${count(all.length)}` : 'alerts'}</a>}>
+      <Trouble message={alertTrouble.value} />
+      {alerts.value && <AlertRows alerts={all} most={SHOWN} />}
+    </Card>
+  );
+}
+
 function Running() {
   const runs = running(allRuns.value, now.value);
   return (
@@ -94,7 +107,7 @@ function Running() {
         ready.value && (
           <Empty
             title="Nothing runs. A build that starts is here until it ends:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"ci_build_started","source":"ci","data":{"project":"web","branch":"main","build_id":1}}'`}
+            command={sending('{"event_type":"ci_build_started","source":"ci","data":{"project":"web","branch":"main","build_id":1}}')}
           />
         )
       )}
@@ -165,7 +178,7 @@ function AgentsCard() {
         ready.value && (
           <Empty
             title={`No agents. One that has sent an event within ${SILENT_MS / 60_000} minutes is alive:`}
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"agent_registered","source":"agents","data":{"agent_id":"coder-1","agent_type":"coder"}}'`}
+            command={sending('{"event_type":"agent_registered","source":"agents","data":{"agent_id":"coder-1","agent_type":"coder"}}')}
           />
         )
       )}

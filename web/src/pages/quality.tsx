@@ -2,12 +2,12 @@
 
 import { get } from '../api/http';
 import type { EventPage, Summary } from '../api/types';
-import { origin } from '../lib/curl';
 import { groupBy } from '../lib/group';
 import { intervals, line, span } from '../lib/series';
-import { Ago, Card, Choice, Empty, Head, Trouble } from '../parts/basics';
+import { Ago, Card, Choice, Empty, Trouble } from '../parts/basics';
 import { Chart, type Series } from '../parts/chart';
 import { Mark } from '../parts/mark';
+import { Page } from '../parts/page';
 import { useAnswer } from '../state/query';
 import { hashOf, param, setParams } from '../state/route';
 import { readQuality } from '../state/quality';
@@ -22,67 +22,66 @@ export function QualityPage() {
     readQuality((await get<EventPage>('api/v1/events', { match: ['quality_*', 'coverage_updated'], limit: 2000 }, signal)).events),
   );
   return (
-    <>
-      <Head title="Quality">
-        <Choice label="Range" options={(['6h', '7d', '90d'] as const).map((it) => [it, it] as const)} value={range} onChange={(it) => setParams({ range: it })} />
-      </Head>
-      <Trouble message={error} />
-      {projects?.length === 0 ? (
-        <Card title="Projects">
-          <Empty
-            title="No score, coverage or gate is known yet. They are events, too:"
-            command={`curl '${origin()}/api/v1/events' -H 'Content-Type: application/json' \\\n  -d '{"event_type":"quality_score_updated","source":"quality","data":{"project":"web","score":87.5}}'`}
-          />
-        </Card>
-      ) : (
+    <Page
+      title="Quality"
+      tools={
         <>
-          <Card title="Projects">
-            <div class="scroll">
-              <table>
-                <thead>
-                  <tr>
-                    <th>Project</th>
-                    <th class="n">Score</th>
-                    <th class="n">Coverage</th>
-                    <th>Gates</th>
-                    <th class="n">Updated</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {projects?.map((it) => (
-                    <tr key={it.name}>
-                      <td>
-                        <a href={hashOf('ci', { project: it.name })}>{it.name}</a>
-                      </td>
-                      <Measure value={it.score} before={it.scoreBefore} />
-                      <Measure value={it.coverage} before={it.coverageBefore} unit=" %" />
-                      <td>
-                        <span class="gates">
-                          {[...it.gates].map(([name, passed]) => (
-                            <span key={name} class="nowrap">
-                              <Mark state={passed ? 'success' : 'failure'} label={passed ? 'passed' : 'failed'} />
-                              {name}
-                            </span>
-                          ))}
-                        </span>
-                      </td>
-                      <td class="n nowrap">
-                        <Ago at={it.at} />
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          </Card>
-          <div class="grid">
-            <Trend title="Score" types={['quality_score_updated']} value="score" range={range} />
-            <Trend title="Coverage" types={['coverage_updated']} value="coverage" range={range} />
-          </div>
-          <Gates range={range} />
+          <Choice label="Range" options={(['6h', '7d', '90d'] as const).map((it) => [it, it] as const)} value={range} onChange={(it) => setParams({ range: it })} />
         </>
-      )}
-    </>
+      }
+      error={error}
+      empty={projects?.length === 0}
+      none={{
+        of: 'Projects',
+        title: 'No score, coverage or gate is known yet. They are events, too:',
+        event: '{"event_type":"quality_score_updated","source":"quality","data":{"project":"web","score":87.5}}',
+      }}
+    >
+      <Card title="Projects">
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th>Project</th>
+                <th class="n">Score</th>
+                <th class="n">Coverage</th>
+                <th>Gates</th>
+                <th class="n">Updated</th>
+              </tr>
+            </thead>
+            <tbody>
+              {projects?.map((it) => (
+                <tr key={it.name}>
+                  <td>
+                    <a href={hashOf('ci', { project: it.name })}>{it.name}</a>
+                  </td>
+                  <Measure value={it.score} before={it.scoreBefore} />
+                  <Measure value={it.coverage} before={it.coverageBefore} unit=" %" />
+                  <td>
+                    <span class="gates">
+                      {[...it.gates].map(([name, passed]) => (
+                        <span key={name} class="nowrap">
+                          <Mark state={passed ? 'success' : 'failure'} label={passed ? 'passed' : 'failed'} />
+                          {name}
+                        </span>
+                      ))}
+                    </span>
+                  </td>
+                  <td class="n nowrap">
+                    <Ago at={it.at} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Card>
+      <div class="grid">
+        <Trend title="Score" types={['quality_score_updated']} value="score" range={range} />
+        <Trend title="Coverage" types={['coverage_updated']} value="coverage" range={range} />
+      </div>
+      <Gates range={range} />
+    </Page>
   );
 }
 

@@ -91,6 +91,20 @@ export function Empty({ title, command }: { title: string; command?: string }) {
   );
 }
 
+/** Names and what they stand for. */
+export function Pairs({ of }: { of: readonly (readonly [string, ComponentChildren])[] }) {
+  return (
+    <dl class="pairs">
+      {of.map(([name, it]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{it}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
 /** What went wrong, in words. */
 export function Trouble({ message }: { message: string }) {
   return message ? (

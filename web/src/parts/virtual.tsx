@@ -46,14 +46,17 @@ export function VirtualList<T>(props: {
     else if (end > element.scrollTop + element.clientHeight) element.scrollTop = end - element.clientHeight;
   }, [selected]);
 
+  const slots = useRef(new Map<string | number, number>());
   const first = Math.max(0, Math.floor(view.top / ROW_PX) - BEYOND);
   const last = Math.min(items.length, Math.ceil((view.top + view.height) / ROW_PX) + BEYOND);
+  const seen = items.slice(first, last);
+  slots.current = placed(slots.current, seen.map(props.keyOf));
   return (
     <div class="virtual" ref={box} onScroll={look} tabIndex={0} role="group" aria-label={props.label}>
       <div style={{ height: `${items.length * ROW_PX}px`, position: 'relative' }}>
-        {items.slice(first, last).map((item, at) => (
+        {seen.map((item, at) => (
           <div
-            key={props.keyOf(item)}
+            key={slots.current.get(props.keyOf(item))}
             class={`row ${first + at === selected ? 'selected' : ''}`}
             style={{ transform: `translateY(${(first + at) * ROW_PX}px)` }}
           >
@@ -63,4 +66,15 @@ export function VirtualList<T>(props: {
       </div>
     </div>
   );
+}
+
+/**
+ * A slot for each of `keys`: the one it had, else one that nobody has any more. So rows that come take over what rows that
+ * went leave in the document, which costs a fraction of making it anew.
+ */
+export function placed<K>(before: ReadonlyMap<K, number>, keys: readonly K[]): Map<K, number> {
+  const kept = new Set(keys.map((it) => before.get(it)));
+  const free = [...before.values()].filter((it) => !kept.has(it)).reverse();
+  let next = Math.max(-1, ...before.values());
+  return new Map(keys.map((it) => [it, before.get(it) ?? free.pop() ?? (next += 1)]));
 }

@@ -11,6 +11,7 @@ import { openStream } from '../api/source';
 import type { Event, EventPage } from '../api/types';
 import { Agents } from './agents';
 import { Lag } from './lag';
+import { takePush } from './pushes';
 import { Ring } from './ring';
 import { RUN_TYPES, Runs } from './runs';
 import { whoAmI } from './session';
@@ -64,7 +65,7 @@ export const position = () => stream?.since;
 export function connect(): void {
   stream?.close();
   let greeted = false;
-  stream = new Stream(openStream({}), {
+  stream = new Stream(openStream({ pushes: 'true' }), {
     state: (it) => {
       connection.value = it;
       // A stream does not say why it was refused.
@@ -79,6 +80,10 @@ export function connect(): void {
       greeted = true;
     },
     event: take,
+    push: (notice, missed) => {
+      takePush(notice, missed);
+      show();
+    },
     reset: ({ reason }) => {
       if (reason) void load(stream?.since ?? Infinity);
     },

@@ -16,6 +16,8 @@ export interface Family {
   readonly type: string;
   readonly help: string;
   readonly metrics: readonly Metric[];
+  /** When it was pushed. */
+  readonly at: number;
 }
 
 export interface Group {
@@ -52,6 +54,7 @@ export function readGroups(raw: readonly RawGroup[]): Group[] {
       type: (family.type ?? 'UNTYPED').toLowerCase(),
       help: family.help ?? '',
       metrics: family.metrics ?? [],
+      at: parse(family.time_stamp),
     }));
     const time = (name: string) => 1000 * Number(families.find((family) => family.name === name)?.metrics[0]?.value ?? 0);
     return {
@@ -69,6 +72,7 @@ interface RawFamily {
   readonly type?: string;
   readonly help?: string;
   readonly metrics?: readonly Metric[];
+  readonly time_stamp?: string;
 }
 
 /** Tells groups apart, whatever the order of their labels. */

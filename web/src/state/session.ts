@@ -8,6 +8,8 @@ export const session = signal<Session | undefined>(undefined);
 
 /** Whether groups may be removed. */
 export const mayIngest = computed(() => has('ingest'));
+/** Whether alerts and their rules may be changed. */
+export const mayControl = computed(() => has('control'));
 export const mayAdmin = computed(() => has('admin'));
 
 function has(role: string): boolean {

@@ -14,14 +14,14 @@ export const colours = signal(0);
 export function followTheme(): void {
   const stored = read();
   if (stored) theme.value = stored;
-  theme.subscribe((it) => {
-    if (it === 'auto') delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = it;
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const apply = () => {
+    const system = dark.matches ? 'dark' : 'light';
+    document.documentElement.dataset.theme = theme.peek() === 'auto' ? system : theme.peek();
     colours.value += 1;
-  });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    colours.value += 1;
-  });
+  };
+  theme.subscribe(apply);
+  dark.addEventListener('change', apply);
 }
 
 export function nextTheme(): void {

@@ -153,6 +153,30 @@ test('a server that comes back empty: the list begins anew', async ({ page }) =>
   }
 });
 
+test("a browser's own EventSource sees every event once, also over a crash of the server", async ({ page }) => {
+  const server = await Server.start();
+  try {
+    await page.goto(`${server.url}/#/system`);
+    await page.evaluate(() => {
+      const seen: number[] = ((globalThis as unknown as { seen: number[] }).seen = []);
+      const source = new EventSource('api/v1/stream');
+      source.addEventListener('event', (it) => seen.push((JSON.parse((it as MessageEvent<string>).data) as { sequence: number }).sequence));
+      return new Promise((done) => source.addEventListener('hello', done, { once: true }));
+    });
+    const batch = Array.from({ length: 50 }, () => ({ event_type: 'seen', source: 'test' }));
+    await server.send(batch);
+    await server.kill();
+    await server.restart();
+    await server.send(batch);
+    await expect(async () => {
+      const seen = await page.evaluate(() => (globalThis as unknown as { seen: number[] }).seen);
+      expect(seen).toEqual(Array.from({ length: 100 }, (_, it) => it + 1));
+    }).toPass({ timeout: 15_000 });
+  } finally {
+    await server.stop();
+  }
+});
+
 test('a tab that is open for long does not grow', async ({ page }) => {
   // The figure of the documentation is measured with OBSERVATORY_TEST_EVENTS=1000000.
   const events = Number(process.env.OBSERVATORY_TEST_EVENTS ?? 40_000);

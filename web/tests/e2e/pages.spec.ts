@@ -1,33 +1,22 @@
 /** Every page, dark and light, wide and narrow: it shows what was sent, and everybody can use it. */
 
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type AxeCore from 'axe-core';
-import type { Page } from '@playwright/test';
-import { expect, test } from './server';
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+import { axeViolations, expect, test } from './server';
 
 /** Each page, and something of the demo that it shows. */
 const PAGES: readonly (readonly [string, string])[] = [
   ['now', 'Latest failures'],
   ['events', 'Pause'],
+  ['alerts', 'Agent error rate'],
   ['ci', 'Flakiest'],
   ['deployments', 'production'],
   ['agents', 'reviewer-1'],
   ['quality', 'complexity'],
   ['groups', 'instance="runner-1"'],
   ['metrics', 'ci_builds_total{'],
+  ['rules', 'Build is stuck'],
+  ['channels', 'Nobody is told'],
   ['system', 'Events stored'],
 ];
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    const { violations: found } = await (globalThis as unknown as { axe: typeof AxeCore }).axe.run();
-    return found.flatMap((it) => it.nodes.map((node) => `${it.id}: ${node.html.slice(0, 150)} ${node.failureSummary ?? ''}`));
-  });
-}
 
 for (const [name, shown] of PAGES) {
   test(name, async ({ page, server }) => {
@@ -39,7 +28,7 @@ for (const [name, shown] of PAGES) {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width: 1440, height: 900 });
-      expect(await violations(page)).toEqual([]);
+      expect(await axeViolations(page)).toEqual([]);
       await page.screenshot({ path: `screenshots/${name}-${colorScheme}.png`, fullPage: name !== 'events' });
       await page.setViewportSize({ width: 375, height: 800 });
       await page.waitForTimeout(100);
@@ -54,20 +43,20 @@ test('what is open can be used by everybody, too', async ({ page, server }) => {
   await page.goto(`${server.url}/#/events`);
   await page.locator('.line').first().click();
   await expect(page.locator('.drawer .json')).toBeVisible();
-  expect(await violations(page)).toEqual([]);
+  expect(await axeViolations(page)).toEqual([]);
   await page.keyboard.press('Escape');
   await page.keyboard.press('?');
   await expect(page.getByRole('dialog', { name: 'Keyboard shortcuts' })).toBeVisible();
-  expect(await violations(page)).toEqual([]);
+  expect(await axeViolations(page)).toEqual([]);
   await page.keyboard.press('Escape');
   await page.keyboard.press('Control+k');
   await page.getByRole('combobox').fill('depl');
-  expect(await violations(page)).toEqual([]);
+  expect(await axeViolations(page)).toEqual([]);
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL(/#\/deployments/);
   await page.goto(`${server.url}/#/groups`);
   await page.locator('.group summary').first().click();
-  expect(await violations(page)).toEqual([]);
+  expect(await axeViolations(page)).toEqual([]);
 });
 
 test('the theme can be chosen, and stays', async ({ page, server }) => {

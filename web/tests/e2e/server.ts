@@ -1,11 +1,13 @@
 /** A real server for each test worker, and a page that is watched for what it must not do. */
 
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { expect, test as base } from '@playwright/test';
+import { expect, test as base, type Page } from '@playwright/test';
+import type AxeCore from 'axe-core';
 
 const BINARY = process.env.OBSERVATORY_TEST_BINARY ?? resolve(import.meta.dirname, '../../../target/debug/observatory');
 
@@ -52,6 +54,13 @@ export class Server {
     const init = { method: 'POST', body: JSON.stringify(events), headers: { 'Content-Type': 'application/json', ...headers } };
     const response = await fetch(`${this.url}/api/v1/events`, init);
     expect(response.status, await response.text()).toBe(202);
+  }
+
+  /** Makes something over the API. */
+  async post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<void> {
+    const init = { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } };
+    const response = await fetch(`${this.url}/${path}`, init);
+    expect(response.status, await response.text()).toBe(201);
   }
 
   async push(path: string, text: string): Promise<void> {
@@ -117,5 +126,16 @@ export const test = base.extend<{ watched: void }, { server: Server }>({
     { auto: true },
   ],
 });
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What of the page somebody could not use. */
+export async function axeViolations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { violations: found } = await (globalThis as unknown as { axe: typeof AxeCore }).axe.run();
+    return found.flatMap((it) => it.nodes.map((node) => `${it.id}: ${node.html.slice(0, 150)} ${node.failureSummary ?? ''}`));
+  });
+}
 
 export { expect };

@@ -13,6 +13,7 @@ import { expiries, keyOf, pathOf, readGroups } from '../../src/state/groups';
 import { Ring } from '../../src/state/ring';
 import { hashOf, parseHash } from '../../src/state/route';
 import { extended, rates, type History } from '../../src/state/scrape';
+import { placed } from '../../src/parts/virtual';
 
 test('the ring keeps the newest, and counts all', () => {
   const ring = new Ring<number>(3);
@@ -189,4 +190,14 @@ describe('groups of pushes', () => {
     expect(pathOf({ instance: 'r 1', job: 'ci' })).toBe('metrics/job/ci/instance/r%201');
     expect(pathOf({ job: 'a/b', empty: '', dots: '..', ä: 'ü?' })).toBe('metrics/job@base64/YS9i/empty@base64/=/dots@base64/Li4/ä/%C3%BC%3F');
   });
+});
+
+test('rows that come take the places of rows that went', () => {
+  const first = placed(new Map(), ['a', 'b', 'c']);
+  expect([...first]).toEqual([['a', 0], ['b', 1], ['c', 2]]);
+  const second = placed(first, ['x', 'a', 'b']);
+  expect([...second]).toEqual([['x', 2], ['a', 0], ['b', 1]]);
+  const third = placed(second, ['y', 'z', 'w', 'q']);
+  expect(new Set(third.values()).size).toBe(4);
+  expect(Math.max(...third.values())).toBe(3);
 });

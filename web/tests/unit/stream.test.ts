@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { messages } from '../../src/api/source';
 import { Stream, type Clock, type Source, type StreamState } from '../../src/api/stream';
 import type { Event } from '../../src/api/types';
 
@@ -16,7 +17,13 @@ function bench() {
       };
     },
     random: () => 1,
+    now: () => busy,
+    soon: (then) => (held ? void waiting.push(then) : then()),
   };
+  /** How long the page has worked, and whether what is to be done soon waits for `turn`. */
+  let busy = 0;
+  let held = false;
+  const waiting: (() => void)[] = [];
   const open = (since: number | undefined): Source => {
     const listeners = new Map<string, ((event: { data?: string }) => void)[]>();
     const one = {
@@ -39,7 +46,10 @@ function bench() {
   const stream = new Stream(
     open,
     {
-      event: (it) => void heard.push(it.sequence),
+      event: (it) => {
+        heard.push(it.sequence);
+        busy += 1;
+      },
       state: (it) => void states.push(it),
       reset: (it) => void resets.push(it.reason),
     },
@@ -57,7 +67,16 @@ function bench() {
     }
     now = end;
   };
-  return { stream, opened, heard, states, resets, pass, last: () => opened.at(-1)! };
+  const hold = () => {
+    held = true;
+  };
+  /** One turn of the page; whether there was something to do. */
+  const turn = () => {
+    const then = waiting.shift();
+    then?.();
+    return then !== undefined;
+  };
+  return { hold, turn, stream, opened, heard, states, resets, pass, last: () => opened.at(-1)! };
 }
 
 const event = (sequence: number) => ({ sequence }) as Event;
@@ -155,4 +174,80 @@ test('somebody who looks does not wait', () => {
   last().say('error');
   stream.hurry();
   expect(opened.length).toBe(2);
+});
+
+test('a crowd of events is taken in a little at a time', () => {
+  const { hold, turn, heard, last } = bench();
+  last().say('hello', { sequence: 0, newest: 0, version: '1' });
+  hold();
+  for (let it = 1; it <= 100; it += 1) last().say('event', event(it));
+  // What comes behind them is heard behind them.
+  last().say('heartbeat', { sequence: 100 });
+  expect(heard).toEqual([]);
+  turn();
+  expect(heard.length).toBeGreaterThan(0);
+  expect(heard.length).toBeLessThan(20);
+  while (turn());
+  expect(heard).toEqual(Array.from({ length: 100 }, (_, it) => it + 1));
+});
+
+test('a line that is too long is worked off, and then goes on behind it', () => {
+  const { hold, turn, heard, states, opened, last } = bench();
+  last().say('hello', { sequence: 0, newest: 0, version: '1' });
+  hold();
+  for (let it = 1; it <= 25_000; it += 1) last().say('event', event(it));
+  expect(opened[0]?.closed).toBe(true);
+  while (turn());
+  expect(opened.length).toBe(2);
+  expect(last().since).toBe(heard.length);
+  expect(heard.length).toBeGreaterThanOrEqual(20_000);
+  for (let it = heard.length + 1; it <= 25_000; it += 1) last().say('event', event(it));
+  while (turn());
+  expect(heard).toEqual(Array.from({ length: 25_000 }, (_, it) => it + 1));
+  expect(states).toEqual(['connecting', 'live']);
+});
+
+test('what waits when a stream breaks is sent again, and taken in once', () => {
+  const { hold, turn, heard, pass, opened, last } = bench();
+  last().say('hello', { sequence: 0, newest: 0, version: '1' });
+  hold();
+  for (let it = 1; it <= 30; it += 1) last().say('event', event(it));
+  turn();
+  const seen = heard.length;
+  last().say('error');
+  while (turn());
+  expect(heard.length).toBe(seen);
+  pass(2000);
+  expect(opened.length).toBe(2);
+  expect(last().since).toBe(seen);
+  for (let it = seen + 1; it <= 30; it += 1) last().say('event', event(it));
+  while (turn());
+  expect(heard).toEqual(Array.from({ length: 30 }, (_, it) => it + 1));
+});
+
+test('pushes are told, and move no place', () => {
+  const told: unknown[] = [];
+  const listeners = new Map<string, (event: { data?: string }) => void>();
+  const source = { addEventListener: (name: string, then: (event: { data?: string }) => void) => void listeners.set(name, then), close: () => {} };
+  const clock: Clock = { later: () => () => {}, random: () => 1, now: () => 0, soon: (then) => then() };
+  const stream = new Stream(() => source, { event: () => {}, state: () => {}, push: (it, missed) => void told.push([it?.change, missed]) }, 7, clock);
+  listeners.get('push')?.({ data: '{"change":"pushed"}' });
+  listeners.get('pushes_missed')?.({ data: '{"missed":3}' });
+  expect(told).toEqual([['pushed', 0], [undefined, 3]]);
+  expect(stream.since).toBe(7);
+});
+
+test('messages are read however the text is cut', () => {
+  const text = 'retry: 2000\nid: 1\nevent: hello\ndata: {"a":1}\n\n: a comment\n\nevent: event\r\ndata: one\r\ndata: two\r\n\r\nid: 3\nevent: push\ndata:x\n\nevent: cut';
+  const whole = [
+    { event: 'hello', data: '{"a":1}' },
+    { event: 'event', data: 'one\ntwo' },
+    { event: 'push', data: 'x' },
+  ];
+  expect(messages(text)).toEqual({ messages: whole, rest: 'event: cut' });
+  for (let at = 0; at <= text.length; at += 1) {
+    const first = messages(text.slice(0, at));
+    const second = messages(first.rest + text.slice(at));
+    expect([...first.messages, ...second.messages], `cut at ${at}`).toEqual(whole);
+  }
 });
