@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 
 # Arguments for `observatory serve`: make run ARGS='--listen 127.0.0.1:9191'
 ARGS ?=
-# Which benchmark: ingest, batch, scrape, idle, push, stream or all of these; or history, which needs PostgreSQL (bench/README.md).
+# Which benchmark: ingest, batch, scrape, idle, push, stream, alerts or all of these; or history, which needs PostgreSQL (bench/README.md).
 BENCH ?= all
 # A Python that has psycopg.
 HISTORY_PYTHON ?= python3
@@ -42,7 +42,7 @@ lint: ## formatting, clippy, rustdoc, cargo-deny, script syntax
 fmt: ## format the code
 	cargo fmt
 
-bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape|idle|push|stream|all|history)
+bench: ## measure against the limit servers in bench/ (BENCH=ingest|batch|scrape|idle|push|stream|alerts|all|history)
 	cargo build --release
 	cargo build --release --manifest-path bench/limits/Cargo.toml --target-dir target/bench
 	$(if $(filter history,$(BENCH)),$(HISTORY_PYTHON) bench/history.py,python3 bench/run.py $(BENCH))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the server against the limit servers of bench/limits: both sides interleaved in one run, medians.
 
-usage: bench/run.py ingest|batch|scrape|idle|push|stream|all [--rounds 3] [--seconds 4] [--series 1000000]
+usage: bench/run.py ingest|batch|scrape|idle|push|stream|alerts|all [--rounds 3] [--seconds 4] [--series 1000000]
                     [--groups 1,1000,10000] [--pushed-series 100000] [--connections 20] [--no-unchecked] [--clients 1000]
 
 Only the ratio counts: machines drift. Server CPU is user + system time from /proc, divided by the requests that the
@@ -370,6 +370,13 @@ def push(options, scratch):
     return gateways.measure(options, scratch)
 
 
+def alerts(options, scratch):
+    """Events, and what a webhook is told of them."""
+    # It takes its tools from here.
+    import alerts as telling
+    return telling.measure(options, scratch)
+
+
 def watch(options, scratch, clients, rate):
     """Rounds of `rate` events per second that `clients` streams see: latency, and memory beyond an idle server's."""
     env = {"OBSERVATORY_STREAM_MAX": "10000", "OBSERVATORY_STREAM_MAX_PER_CLIENT": "10000"}
@@ -414,7 +421,8 @@ def stream(options, scratch):
     return results
 
 
-BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle, "push": push, "stream": stream}
+BENCHMARKS = {"ingest": ingest, "batch": batch, "scrape": scrape, "idle": idle, "push": push, "stream": stream,
+              "alerts": alerts}
 
 
 def numbers(text):
@@ -440,7 +448,7 @@ def main():
                         help="whether Pushgateways without their check are measured too")
     parser.add_argument("--clients", type=int, default=1000, help="clients of the larger stream (default 1000)")
     options = parser.parse_args()
-    for binary in (OBSERVATORY,) if options.what == "push" else (OBSERVATORY, LIMITS):
+    for binary in (OBSERVATORY,) if options.what in ("push", "alerts") else (OBSERVATORY, LIMITS):
         if not Path(binary).exists():
             sys.exit(f"{binary} is missing: run `make bench`")
     out = HERE / "out"

@@ -1,7 +1,7 @@
 //! What messages say.
 
 use super::message::{Entry, Kind, Message};
-use crate::alerts::{Alert, Severity, Status};
+use crate::alerts::{Alert, Severity, Status, fingerprint};
 use crate::event::Time;
 use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Value, json};
@@ -258,7 +258,8 @@ pub(super) fn alertmanager_v4(message: &Message, receiver: &str) -> Value {
             "startsAt": alert.starts_at,
             "endsAt": ends.unwrap_or_else(|| ZERO_TIME.to_owned()),
             "generatorURL": link(message, alert).unwrap_or_default(),
-            "fingerprint": alert.fingerprint,
+            // Of these labels, as an Alertmanager has it, whose words for the severity they have.
+            "fingerprint": fingerprint(labels),
         })
     });
     json!({

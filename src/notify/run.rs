@@ -3,6 +3,7 @@
 use super::channel::{Channel, Slack, Target};
 use super::queue::{Next, Pace};
 use super::record::ACTIVE;
+use super::send::SLACK_GAP;
 use super::{Outbox, record};
 use std::{
     sync::Arc,
@@ -15,8 +16,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const AT_ONCE: usize = 64;
 /// How often what is too old is looked for.
 const KEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// Slack takes one message per second and channel.
-const SLACK_GAP: Duration = Duration::from_secs(1);
 
 /// What a channel is to be sent.
 enum Job {

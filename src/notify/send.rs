@@ -8,6 +8,7 @@ mod webhook;
 
 pub(super) use alertmanager::{BATCH, INTERVALS};
 pub use email::Smtp;
+pub(super) use slack::GAP as SLACK_GAP;
 
 use super::channel::{Channel, Target};
 use super::guard::Guard;

@@ -1,6 +1,18 @@
 //! Notifications, with the real programs at the other end.
 
+// What a real Alertmanager sends, and what we send in its manner.
+mod bodies;
+// Many at once: memory, digests, groups, flapping.
+mod flood;
+// A sink that fails in every way and kill -9: nothing is lost.
+mod lost;
 pub(crate) mod sink;
+// Slack, as its API behaves.
+mod slack;
+// What must not be connected to is not.
+mod ssrf;
+// The channels that the variables of other tools make.
+mod variables;
 
 use crate::support::{
     Alertmanager, Client, Peer, Random, Server, Settings, all_bytes, eventually, tools,
@@ -49,6 +61,21 @@ fn wait_for_state(client: &mut Client, id: &str, state: &str) -> Value {
         let it = client.get(&format!("{DELIVERIES}/{id}")).expect(200).json();
         if it["state"] == state { Ok(it) } else { Err(it) }
     })
+}
+
+/// Makes an alert rule, which tells `channels` at once of events `probe` whose `state` is bad, and by their `key`
+/// when it is good again.
+#[track_caller]
+fn probe_rule(client: &mut Client, severity: &str, channels: &[&str]) {
+    let rule = json!({"name": "Probe", "kind": "event", "severity": severity, "match": "probe{state=\"bad\"}",
+        "resolve": "probe{state=\"good\"}", "group_by": ["key"], "notification_channels": channels});
+    let rules = "/api/v1/monitoring/alert-rules";
+    client.post(rules, "application/json", rule.to_string().as_bytes()).expect(201);
+}
+
+/// The event that such a rule looks for.
+fn probe(key: usize, state: &str) -> Value {
+    json!({"event_type": "probe", "source": "test", "data": {"key": key.to_string(), "state": state}})
 }
 
 /// 220 notifications wait, their sink is slow and fails in every way that passes, and the server is killed ten times.

@@ -8,11 +8,12 @@ use crate::event::Time;
 use crate::notify::backoff;
 use crate::notify::guard::{Guard, Refused};
 use crate::telemetry;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode, Url};
-use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
@@ -35,17 +36,28 @@ pub(super) struct Answer {
     pub(super) at: Time,
 }
 
-struct Resolver(Guard);
+/// The addresses that a name has, with this port, as somebody knows them.
+type Lookup = fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+struct Resolver {
+    guard: Guard,
+    lookup: Lookup,
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0;
+        let (guard, found) = (self.guard, (self.lookup)(name.as_str().to_owned(), 0));
         Box::pin(async move {
-            let found = resolve(guard, name.as_str(), 0).await?;
+            let found = judged(guard, name.as_str(), found.await?)?;
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }
+}
+
+/// As the system knows them.
+fn of_system(name: String, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+    Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
 }
 
 /// The addresses of a name, all of them good.
@@ -54,7 +66,14 @@ pub(super) async fn resolve(
     host: &str,
     port: u16,
 ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+    judged(guard, host, of_system(host.to_owned(), port).await?)
+}
+
+fn judged(
+    guard: Guard,
+    host: &str,
+    found: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
     if found.is_empty() {
         return Err(format!("the name {host} has no address").into());
     }
@@ -68,11 +87,20 @@ impl Client {
         timeout: Duration,
         clock: fn() -> Time,
     ) -> Result<Self, reqwest::Error> {
+        Self::with_lookup(guard, timeout, clock, of_system)
+    }
+
+    fn with_lookup(
+        guard: Guard,
+        timeout: Duration,
+        clock: fn() -> Time,
+        lookup: Lookup,
+    ) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .user_agent(format!("Observatory/{}", telemetry::BUILD.version))
             .redirect(Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(Resolver(guard)))
+            .dns_resolver(Arc::new(Resolver { guard, lookup }))
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(2)
@@ -165,3 +193,6 @@ impl Answer {
         Attempt::new(verdict, Some(self.status.as_u16()), said)
     }
 }
+
+#[cfg(test)]
+mod tests;

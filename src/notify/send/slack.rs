@@ -14,7 +14,10 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::time::Duration;
 
+/// Slack takes one message per second and channel.
+pub(in crate::notify) const GAP: Duration = Duration::from_secs(1);
 /// Alerts that a message shows; how many more there are is told.
 const MAX_SHOWN: usize = 10;
 const MAX_FIELDS: usize = 10;
@@ -40,6 +43,9 @@ const PASSING: [&str; 6] = [
     "service_unavailable",
     "request_timeout",
 ];
+/// Errors after which a message that is there cannot be changed: somebody removed it, or it is too old. The end of
+/// an alert is then a message of its own.
+const UNCHANGEABLE: [&str; 3] = ["message_not_found", "cant_update_message", "edit_window_closed"];
 
 pub(super) async fn send(
     client: &Client,
@@ -53,33 +59,51 @@ pub(super) async fn send(
             Err(attempt) => attempt,
         },
         Slack::Bot { token, channel, api, update } => {
-            let mut headers = json_headers();
             let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             else {
                 return Attempt::dead("the bot's token cannot be sent");
             };
             bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
             let known = handle.and_then(|it| it.split_once(' ')).filter(|_| *update);
-            let (method, more) = match known {
-                Some((id, ts)) if message.is_resolved() => {
-                    ("chat.update", json!({"channel": id, "ts": ts}))
+            if let Some((id, ts)) = known.filter(|_| message.is_resolved()) {
+                let changed = with(payload(message), json!({"channel": id, "ts": ts}));
+                let updated = call(client, api, &bearer, "chat.update", &changed).await;
+                if !is_unchangeable(&updated) {
+                    return updated;
                 }
-                _ => ("chat.postMessage", json!({"channel": channel, "unfurl_links": false})),
-            };
-            let mut payload = payload(message);
-            if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
-                payload.extend(more);
+                // A call that came to nothing counts as well.
+                tokio::time::sleep(GAP).await;
             }
-            let Some(url) = below(api, method) else {
-                return Attempt::dead("the URL of the API cannot be used");
-            };
-            match client.post(&url, headers, payload.to_string().into_bytes(), None).await {
-                Ok(answer) => of_api(&answer),
-                Err(attempt) => attempt,
-            }
+            let more = json!({"channel": channel, "unfurl_links": false});
+            call(client, api, &bearer, "chat.postMessage", &with(payload(message), more)).await
         }
     }
+}
+
+/// Calls a method of the API.
+async fn call(
+    client: &Client,
+    api: &Url,
+    bearer: &HeaderValue,
+    method: &str,
+    payload: &Value,
+) -> Attempt {
+    let mut headers = json_headers();
+    headers.insert(AUTHORIZATION, bearer.clone());
+    let Some(url) = below(api, method) else {
+        return Attempt::dead("the URL of the API cannot be used");
+    };
+    match client.post(&url, headers, payload.to_string().into_bytes(), None).await {
+        Ok(answer) => of_api(&answer),
+        Err(attempt) => attempt,
+    }
+}
+
+fn with(mut payload: Value, more: Value) -> Value {
+    if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
+        payload.extend(more);
+    }
+    payload
 }
 
 fn below(api: &Url, method: &str) -> Option<Url> {
@@ -111,6 +135,12 @@ struct Said {
     error: String,
     channel: Option<String>,
     ts: Option<String>,
+}
+
+/// Whether the message that was to be changed cannot be.
+fn is_unchangeable(updated: &Attempt) -> bool {
+    let said: Said = serde_json::from_str(&updated.said).unwrap_or_default();
+    updated.verdict == Verdict::Dead && UNCHANGEABLE.contains(&said.error.as_str())
 }
 
 /// The answer of the API: 200, and `ok` in the body or not.
