@@ -144,7 +144,7 @@ impl Inputs {
     /// Takes out of the receivers what needs a secret that is not there.
     fn drop_receivers(&mut self, root: &mut Value) {
         let lacks = |it: &str| {
-            let name = it.strip_prefix("secrets/").filter(|it| *it != TOKEN_FILE);
+            let name = secret(it).filter(|it| *it != TOKEN_FILE);
             name.is_some_and(|it| !self.secrets.join(it).is_file())
         };
         let global = root.get("global").cloned().unwrap_or_default();
@@ -236,7 +236,7 @@ impl Inputs {
         if text == "/etc/grafana/dashboards" {
             return self.config_dir.join("grafana/dashboards").display().to_string();
         }
-        if let Some(name) = text.strip_prefix("secrets/") {
+        if let Some(name) = secret(text) {
             let dir =
                 if name == TOKEN_FILE { &self.config_dir.join("secrets") } else { &self.secrets };
             return dir.join(name).display().to_string();
@@ -290,6 +290,12 @@ fn texts(value: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
         Value::Object(entries) => Box::new(entries.values().flat_map(texts)),
         _ => Box::new(std::iter::empty()),
     }
+}
+
+/// The name of a file with a secret, as the shipped files say it: Prometheus reads it beside its configuration,
+/// Alertmanager from where it is started.
+fn secret(path: &str) -> Option<&str> {
+    path.strip_prefix("/etc/alertmanager/").unwrap_or(path).strip_prefix("secrets/")
 }
 
 #[cfg(test)]

@@ -198,7 +198,10 @@ impl Place {
 
     fn bash(&self, text: &str) -> Output {
         let script = format!("{PRELUDE}{}", self.here(text));
-        self.command(Path::new("bash")).args(["-c", &script]).output().unwrap()
+        // What asks, or waits for ever, is a mistake of its page.
+        let mut bash = self.command(Path::new("timeout"));
+        bash.args(["--kill-after=5", "60", "bash", "-c", &script]).stdin(Stdio::null());
+        bash.output().unwrap()
     }
 
     /// The server of the test in the place of that of the reader.
