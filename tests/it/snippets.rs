@@ -17,6 +17,7 @@
 
 use crate::support::{Server, Settings, program, python};
 use std::{
+    cell::Cell,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -149,12 +150,15 @@ fn sources(dir: &Path) -> Vec<String> {
 struct Place {
     server: Server,
     dir: tempfile::TempDir,
+    /// Whether a block was left out for want of its interpreter: what later ones print depends on it.
+    partial: Cell<bool>,
 }
 
 impl Place {
     fn new() -> Self {
         // Writable by its owner only, as the files of a person are.
-        Self { server: Server::start_with(Settings::new()), dir: tempfile::tempdir().unwrap() }
+        let (server, dir) = (Server::start_with(Settings::new()), tempfile::tempdir().unwrap());
+        Self { server, dir, partial: Cell::new(false) }
     }
 
     fn run(&self, block: &Block) -> Result<(), String> {
@@ -173,7 +177,11 @@ impl Place {
             false => (block.text.clone(), Vec::new()),
         };
         let expected = block.mark("exit").map_or(Some(0), |it| it.parse().ok());
-        let Some(output) = self.run_as(&block.kind, &commands) else { return Ok(()) };
+        let Some(output) = self.run_as(&block.kind, &commands) else {
+            self.partial.set(true);
+            return Ok(());
+        };
+        let printed = if self.partial.get() { Vec::new() } else { printed };
         if output.status.code() != expected {
             return Err(format!(
                 "{:?} instead of {expected:?}\n{commands}\n{}",
