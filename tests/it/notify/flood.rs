@@ -16,7 +16,7 @@ use std::{
 const BYTES_ANYWAY: u64 = 64 << 20;
 /// What an alert and its waiting notification take: what the rule knows of it is most of it.
 const BYTES_EACH: u64 = 4 << 10;
-/// And while thousands come at once: the store gives the room of its writes back late.
+/// And while thousands come at once, with or without a channel: measured, not derived.
 const BYTES_EACH_COMING: u64 = 32 << 10;
 
 /// Notifications that wait for the sink that is not there.
