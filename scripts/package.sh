@@ -56,7 +56,8 @@ deb() {
   fi
   arch=$(dpkg --print-architecture)
   # What is linked to a C library needs one as new as the one here.
-  if ldd "$binary" 2>/dev/null | grep -q 'libc\.so'; then
+  # Read to the end: a pipe that is closed early would fail it.
+  if ldd "$binary" 2>/dev/null | grep 'libc\.so' >/dev/null; then
     depends="Depends: libc6 (>= $(ldd --version | sed -nE '1s/.* ([0-9.]+)$/\1/p'))"
   fi
   stage=$(mktemp -d)

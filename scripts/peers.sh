@@ -15,7 +15,7 @@ dir=$(mkdir -p "$1" && cd "$1" && pwd)
 complete() {
   local program
   for program in "${programs[@]}"; do
-    "$dir/usr/bin/$program" --version 2>&1 | grep -qE "$current" || return 1
+    "$dir/usr/bin/$program" --version 2>&1 | grep -E "$current" >/dev/null || return 1
   done
 }
 

@@ -126,7 +126,10 @@ pub(super) async fn test(call: Call) -> Result<Response<Body>, ApiError> {
 fn users(call: &Call, channel: &Channel) -> Vec<String> {
     let rules = call.state.alerting.rules().into_iter().map(|it| it.rule);
     let is = |name: &String| *name == channel.id || *name == channel.name;
-    rules.filter(|it| it.channels().any(is)).map(|it| format!("{:?}", it.name)).collect()
+    let mut res: Vec<_> =
+        rules.filter(|it| it.channels().any(is)).map(|it| format!("{:?}", it.name)).collect();
+    res.sort_unstable();
+    res
 }
 
 fn find(call: &Call, id: &str) -> Result<Arc<Channel>, ApiError> {
