@@ -9,8 +9,8 @@ use crate::groups;
 use crate::labels;
 use crate::metrics::{Metrics, Reading};
 use crate::push;
-use hashbrown::HashMap;
-use std::collections::VecDeque;
+use hashbrown::{HashMap, HashSet};
+use std::{collections::VecDeque, hash::BuildHasher};
 
 /// Places that are kept per window.
 const PLACES: i64 = 60;
@@ -31,6 +31,9 @@ pub(super) struct Sampler {
     query: Query,
     window_ms: i64,
     series: HashMap<Box<str>, Track>,
+    /// Hashes, under a key of its own, of the labels of the series of the metric that are not asked for: with many rules
+    /// over one metric they are nearly all that a rule sees.
+    others: HashSet<u64>,
     combinations: Vec<Combination>,
     index: HashMap<Box<str>, usize>,
     /// When it was first asked; what is there then was there before.
@@ -41,8 +44,7 @@ pub(super) struct Sampler {
 /// One series.
 #[derive(Debug)]
 struct Track {
-    /// Its combination; `None` if it is not asked for.
-    combination: Option<usize>,
+    combination: usize,
     seen: u64,
     past: Option<Box<Past>>,
 }
@@ -86,6 +88,7 @@ impl Sampler {
             query,
             window_ms,
             series: HashMap::new(),
+            others: HashSet::new(),
             combinations: Vec::new(),
             index: HashMap::new(),
             began_ms: None,
@@ -184,19 +187,25 @@ impl Sampler {
     /// Notes the values of the series with the labels of `block`.
     fn take(&mut self, block: &str, values: &[f64], bounds: &[f64], now_ms: i64) {
         let ticks = self.ticks;
+        let hash = || self.others.hasher().hash_one(block);
+        if !self.others.is_empty() && self.others.contains(&hash()) {
+            return;
+        }
         if !self.series.contains_key(block) {
-            if self.series.len() >= MAX_SERIES {
+            if self.series.len() + self.others.len() >= MAX_SERIES {
                 return;
             }
-            let combination = self.combination_of(block);
+            let Some(combination) = self.combination_of(block) else {
+                let hash = self.others.hasher().hash_one(block);
+                self.others.insert(hash);
+                return;
+            };
             let track = Track { combination, seen: ticks, past: None };
             self.series.insert(block.into(), track);
         }
         let Some(track) = self.series.get_mut(block) else { return };
         track.seen = ticks;
-        let Some(it) = track.combination.and_then(|at| self.combinations.get_mut(at)) else {
-            return;
-        };
+        let Some(it) = self.combinations.get_mut(track.combination) else { return };
         if it.bounds.len() != bounds.len() {
             it.bounds = bounds.into();
         }
@@ -253,6 +262,8 @@ impl Sampler {
         if !ticks.is_multiple_of(512) {
             return;
         }
+        // Those that are still there come again.
+        self.others.clear();
         let before = self.series.len();
         self.series.retain(|_, it| it.seen == ticks);
         if self.series.len() < before && self.query.group_by.is_none() {
@@ -266,7 +277,8 @@ impl Sampler {
                 }
             }
             for (block, track) in &mut self.series {
-                track.combination = kept.get(block).copied();
+                // Its combination has the same labels.
+                track.combination = kept.get(block).copied().unwrap_or_default();
             }
             (self.index, self.combinations) = (kept, combinations);
         }
