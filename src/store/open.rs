@@ -16,6 +16,8 @@ const LOCK_RETRIES: u32 = 100;
 /// sled panics if it is to keep less in memory.
 const LEAST_CACHE_BYTES: u64 = 256;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// Attempts at our own lock beyond the first.
+const HELD_RETRIES: u32 = 10;
 
 /// What a start itself writes: sled's index, the commit log.
 const START_BYTES: u64 = 8 << 20;
@@ -31,7 +33,19 @@ pub(super) fn lock(path: &Path) -> Result<fs::File, OpenError> {
         .write(true)
         .open(&file)
         .map_err(io_error)?;
-    match handle.try_lock() {
+    // A process that starts another one shares its locks with it for a moment, so one that was just given back may
+    // be held.
+    let mut patience = HELD_RETRIES;
+    let locked = loop {
+        match handle.try_lock() {
+            Err(fs::TryLockError::WouldBlock) if patience > 0 => {
+                patience -= 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            other => break other,
+        }
+    };
+    match locked {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&file).unwrap_or_default();
