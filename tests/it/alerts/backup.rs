@@ -30,7 +30,8 @@ fn all(client: &mut Client, path: &str, list: &str) -> Vec<Value> {
     loop {
         let page = client.get(&format!("{path}limit=1000{cursor}")).expect(200).json();
         res.extend(page[list].as_array().unwrap().iter().cloned());
-        match page["next_cursor"].as_str() {
+        // Lists of events call it otherwise.
+        match page["next_cursor"].as_str().or(page["next"].as_str()) {
             Some(it) => cursor = format!("&cursor={it}"),
             None => return res,
         }
@@ -57,10 +58,12 @@ fn expected(client: &mut Client) -> HashMap<String, (usize, usize)> {
 fn found(client: &mut Client) -> HashMap<String, (usize, usize)> {
     let mut res: HashMap<String, (usize, usize)> = HashMap::new();
     let mut logged = HashMap::<String, usize>::new();
+    // First what happened, then who was told of it: more may happen in between.
+    let history = all(client, &format!("{ALERTS}/history?"), "history");
     for it in all(client, "/api/v1/monitoring/notifications?", "notifications") {
         *logged.entry(it["alert_id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    for it in all(client, &format!("{ALERTS}/history?"), "history") {
+    for it in history {
         let alert = &it["alert"];
         let counts =
             res.entry(alert["labels"]["project"].as_str().unwrap().to_owned()).or_default();
